@@ -10,16 +10,26 @@ import (
 // MaxMeta is the most bytes that gossip carries about a member (memberlist's own limit).
 const MaxMeta = 512
 
+// MaxZone is the longest name of a zone: it is the value of a node's label. With node names of
+// MaxName characters the largest meta has 358 bytes.
+const MaxZone = 63
+
 // metaVersion is the first byte of every meta. A reader takes what it knows of a newer minor
 // layout: fields are only ever appended, and a layout that cannot be read so gets a new version.
 const metaVersion = 1
+
+// metaFlags is the index of the flags; unknown flags are ignored.
+const (
+	metaFlags   = 3
+	metaLeaving = 1
+)
 
 // ErrMetaVersion says that a meta is of a version this program does not know.
 var ErrMetaVersion = errors.New("unknown version of member data")
 
 // AppendMeta appends the agent's meta to dst: everything but its name, which gossip carries itself.
 //
-//	version(1) role(1) network(1) zero(1) probe-port(2) gossip-port(2) mtu(2) boot(8)
+//	version(1) role(1) network(1) flags(1) probe-port(2) gossip-port(2) mtu(2) boot(8)
 //	node zone ipv4 ipv6, each as length(1) and bytes; integers are big-endian
 func (a Agent) AppendMeta(dst []byte) []byte {
 	dst = append(dst, metaVersion, byte(a.Role), byte(a.Network), 0)
@@ -31,6 +41,15 @@ func (a Agent) AppendMeta(dst []byte) []byte {
 	dst = appendString(dst, a.Zone)
 	dst = appendString(dst, string(a.IPv4.AsSlice()))
 	return appendString(dst, string(a.IPv6.AsSlice()))
+}
+
+// MarkLeaving sets, in a meta that AppendMeta made, the flag of a member that goes on purpose.
+// It travels in the meta because gossip's own news of a departure does not say why.
+func MarkLeaving(meta []byte) { meta[metaFlags] |= metaLeaving }
+
+// MetaLeaving reports whether the meta carries the flag of MarkLeaving. It never panics.
+func MetaLeaving(meta []byte) bool {
+	return len(meta) > metaFlags && meta[0] == metaVersion && meta[metaFlags]&metaLeaving != 0
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -97,6 +116,10 @@ func (a Agent) Check() error {
 	if a.Zone != "" {
 		if err := CheckName("zone", a.Zone); err != nil {
 			return fmt.Errorf("agent %q: %w", a.Name, err)
+		}
+		if len(a.Zone) > MaxZone {
+			return fmt.Errorf("agent %q: zone %q has %d characters: at most %d are allowed",
+				a.Name, a.Zone, len(a.Zone), MaxZone)
 		}
 	}
 	if a.Network >= Networks {

@@ -53,21 +53,40 @@ type Registry struct {
 	// is kept for its successor to replace it.
 	Retain, LeftRetain time.Duration
 	members            map[string]Member
+	tombs              map[string]tomb
 	version            uint64
 	cached             *Roster
 }
 
-// NewRegistry returns an empty registry. Both durations must be positive.
-func NewRegistry(retain, leftRetain time.Duration) *Registry {
-	return &Registry{Retain: retain, LeftRetain: leftRetain, members: map[string]Member{}}
+// tomb remembers, for Retain, a run that was removed: servers and peers forget at other moments
+// than we do, and what one of them still tells of that run must not bring it back for another
+// Retain (an agent that left, hinted by a server 3 s behind, would be a dead target for 24 h).
+type tomb struct {
+	boot uint64
+	left bool
+	at   time.Time
 }
 
-// Alive notes that gossip hears a. An older run than the one already known by the name is ignored.
+// NewRegistry returns an empty registry. Both durations must be positive.
+func NewRegistry(retain, leftRetain time.Duration) *Registry {
+	return &Registry{Retain: retain, LeftRetain: leftRetain, members: map[string]Member{}, tombs: map[string]tomb{}}
+}
+
+// Alive notes that gossip hears a. A run that said it leaves never comes back: it is ignored, since
+// only a peer that missed the farewell can still call it alive. Any other run by the same name
+// replaces the known one, also one that seems older: a node's clock may have been set back.
 func (r *Registry) Alive(a Agent, now time.Time) {
 	old, known := r.members[a.Name]
-	if known && (old.Agent == a && old.Life == Alive || old.Life == Alive && old.Boot > a.Boot) {
+	if known && old.Boot == a.Boot && (old.Life == Left || old.Life == Alive && old.Agent == a) {
 		return
 	}
+	if t, buried := r.tombs[a.Name]; buried && t.left && t.boot == a.Boot {
+		return
+	}
+	if known && old.Life == Alive {
+		now = old.Since
+	}
+	delete(r.tombs, a.Name)
 	r.set(Member{Agent: a, Life: Alive, Since: now})
 }
 
@@ -76,6 +95,9 @@ func (r *Registry) Alive(a Agent, now time.Time) {
 func (r *Registry) Hint(a Agent, now time.Time) {
 	old, known := r.members[a.Name]
 	if known && (old.Life != Dead || old.Boot >= a.Boot) {
+		return
+	}
+	if t, buried := r.tombs[a.Name]; buried && t.boot >= a.Boot {
 		return
 	}
 	r.set(Member{Agent: a, Life: Dead, Since: now})
@@ -96,11 +118,11 @@ func (r *Registry) turn(name string, life Life, now time.Time) {
 	r.set(m)
 }
 
-// Gone removes all agents of a node that no longer exists.
-func (r *Registry) Gone(node string) {
-	for name, m := range r.members {
+// Gone removes the agents of a node that no longer exists, but for those that gossip still hears.
+func (r *Registry) Gone(node string, now time.Time) {
+	for _, m := range r.members {
 		if m.Node == node && m.Role == RoleAgent && m.Life != Alive {
-			r.remove(name)
+			r.bury(m, now)
 		}
 	}
 }
@@ -113,7 +135,12 @@ func (r *Registry) Expire(now time.Time) {
 		age := now.Sub(m.Since)
 		superseded := m.Role == RoleAgent && m.Life != Alive && holders[m.Key].Name != name
 		if superseded || m.Life == Dead && age > r.Retain || m.Life == Left && age > r.LeftRetain {
-			r.remove(name)
+			r.bury(m, now)
+		}
+	}
+	for name, t := range r.tombs {
+		if now.Sub(t.at) > r.Retain {
+			delete(r.tombs, name)
 		}
 	}
 }
@@ -179,8 +206,9 @@ func (r *Registry) set(m Member) {
 	r.changed()
 }
 
-func (r *Registry) remove(name string) {
-	delete(r.members, name)
+func (r *Registry) bury(m Member, now time.Time) {
+	delete(r.members, m.Name)
+	r.tombs[m.Name] = tomb{boot: m.Boot, left: m.Life == Left, at: now}
 	r.changed()
 }
 
