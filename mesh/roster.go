@@ -118,6 +118,13 @@ func (r *Registry) turn(name string, life Life, now time.Time) {
 	r.set(m)
 }
 
+// Member returns what is known of the member by its name; also when the roster shows another one
+// for its key.
+func (r *Registry) Member(name string) (Member, bool) {
+	m, known := r.members[name]
+	return m, known
+}
+
 // Gone removes the agents of a node that no longer exists, but for those that gossip still hears.
 func (r *Registry) Gone(node string, now time.Time) {
 	for _, m := range r.members {

@@ -1,0 +1,91 @@
+package mesh
+
+import (
+	"time"
+
+	"netchecker/probe"
+)
+
+// Path is an ordered pair of agents in one family and what is known of it.
+type Path struct {
+	Source, Destination Key
+	Family              Family
+	State               probe.State
+	// Since is when State began by the server's clock; the zero time when nobody can say.
+	Since  time.Time
+	Probes [probe.Kinds]probe.Status
+}
+
+// Kind is the path's kind.
+func (p *Path) Kind() PathKind { return KindOf(p.Source.Network, p.Destination.Network) }
+
+func (v *View) path(i, col int, state probe.State) Path {
+	dest := v.table.dests[col]
+	p := Path{Source: v.members[i].Key, Destination: dest.Key, Family: dest.Family, State: state}
+	for k := range p.Probes {
+		s := &p.Probes[k]
+		s.Loss, s.Forward, s.Return = probe.LossUnknown, probe.LossUnknown, probe.LossUnknown
+	}
+	if v.reports[i] != Reporting {
+		p.Since = v.unknownSince(i)
+		return p
+	}
+	if to := v.agentOf[col]; v.reports[to] == ReportLeft {
+		p.Since = v.unknownSince(to)
+		return p
+	}
+	e := v.entries[i]
+	at := v.columnIn(e.row.Table, col)
+	if at < 0 {
+		return p
+	}
+	p.Probes = e.row.Status(at)
+	if d := e.row.detailIndex(at); d >= 0 {
+		p.Since = e.since[d]
+	}
+	if state == probe.Unknown { // the source doubts itself: what it says of a bad path is no verdict
+		for k := range p.Probes {
+			if p.Probes[k].State >= probe.Degraded {
+				p.Probes[k].State = probe.Unknown
+			}
+		}
+		return p
+	}
+	if state != probe.OK {
+		v.joinHeard(&p, i, col)
+	}
+	return p
+}
+
+// joinHeard fills in the direction of loss from what the destination reports that it heard. While
+// nothing comes back the source cannot know where its probes are lost, but the destination can.
+func (v *View) joinHeard(p *Path, src, col int) {
+	to := v.agentOf[col]
+	if v.reports[to] != Reporting || v.entries[to].row.Doubt != 0 {
+		return
+	}
+	row := v.entries[to].row
+	at := v.columnIn(row.Table, v.columnOf[src][p.Family])
+	if at < 0 {
+		return
+	}
+	heard := row.Heard(at)
+	for k := probe.UDP; k <= probe.TCP; k++ {
+		s := &p.Probes[k]
+		if s.State < probe.Degraded || s.Forward != probe.LossUnknown {
+			continue
+		}
+		switch heard.State(k) {
+		case probe.HeardSilent, probe.HeardNever:
+			if s.State == probe.Failing {
+				s.Forward = probe.LossOf(1, 1)
+			}
+		case probe.HeardOK:
+			s.Forward, s.Return = 0, s.Loss
+		case probe.HeardLossy:
+			if d := row.HeardDetail(at); d != nil && k == probe.UDP {
+				s.Forward = d.Loss
+			}
+		}
+	}
+}
