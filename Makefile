@@ -1,0 +1,74 @@
+# make help lists the targets.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMANDS := $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
+ROOMS    := $(wildcard cmd probe mesh api test)
+TOOL     := go tool -modfile=tools/go.mod
+
+# Packages that build networks or load the machine: they run after the others and one at a time.
+HEAVY        ?= test/lab test/e2e test/kube test/load test/sim mesh/gossip
+TEST_TIMEOUT ?= 20m
+TEST_SUMMARY ?=
+BENCH        ?= .
+FUZZTIME     ?= 10s
+DEMO_SECONDS ?= 60
+SOAK_MINUTES ?= 30
+LAB_NODES    ?= 5
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+.PHONY: build
+build: ## static binaries in bin/
+	@mkdir -p bin
+	@for c in $(COMMANDS); do \
+		echo "go build bin/$$c"; \
+		CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o "bin/$$c" "./cmd/$$c" || exit 1; \
+	done
+
+.PHONY: test
+test: setup build ## everything: setup, build, check, all tests with the race detector
+	@failed=; $(MAKE) --no-print-directory check || failed="make check"; \
+	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" ./...
+
+.PHONY: setup
+setup: ## as root: install the programs that tests need
+	@test/setup.sh
+
+.PHONY: check
+check: ## gofmt, vet, go fix, staticcheck, govulncheck and the rules on the tree
+	@bad=$$(gofmt -l $(ROOMS)); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	go fix -diff ./...
+	$(TOOL) staticcheck ./...
+	@tools/govulncheck.sh
+	go test ./test/tree
+
+.PHONY: bench
+bench: ## all benchmarks, or those that match BENCH
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m -p 1 ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz function for FUZZTIME
+	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' $(ROOMS) | grep -v /testdata/ | sort | \
+	while IFS=: read -r file func; do \
+		echo "fuzz $$(dirname $$file) $${func#func }"; \
+		go test "./$$(dirname $$file)" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) || exit 1; \
+	done
+
+.PHONY: lab
+lab: ## a cluster network of LAB_NODES nodes until Ctrl-C (root)
+	go run ./test/lab/cmd/lab -nodes $(LAB_NODES)
+
+.PHONY: demo
+demo: build ## a small mesh on this machine for DEMO_SECONDS
+	bin/netcheck demo -seconds $(DEMO_SECONDS)
+
+.PHONY: soak
+soak: build ## the whole system under load for SOAK_MINUTES (root)
+	NETCHECKER_SOAK=$(SOAK_MINUTES)m go test -race -count=1 -v -run Soak -timeout $$(($(SOAK_MINUTES) + 10))m -p 1 ./test/...
+
+.PHONY: clean
+clean: ## remove what make made
+	rm -rf bin .cache
