@@ -99,28 +99,28 @@ func (l *Lab) buildNode(i int) error {
 	if err := l.buildOverlay(i); err != nil {
 		return err
 	}
-	if err := l.loadFirewall(i); err != nil {
+	if err := l.loadFirewall(i, i); err != nil {
 		return err
 	}
 	return l.buildPods(i)
 }
 
-// addressNode gives a node its addresses, its default routes and the pod bridge.
+// addressNode gives a node the pod bridge, its addresses and its default routes.
 func (l *Lab) addressNode(s *space, i int) error {
-	if err := s.addAddrs("eth0", nodeAddr(i).String()+"/24"); err != nil {
-		return err
-	}
 	if err := s.addBridge(bridgeName, podBridgeMAC(i), l.podMTU()); err != nil {
 		return err
 	}
-	if err := s.addAddrs(bridgeName, podAddr(i, 1).String()+"/24"); err != nil {
+	return l.setAddrs(s, i)
+}
+
+// setAddrs may be repeated: it restores what a link that went down or a flush has lost.
+func (l *Lab) setAddrs(s *space, i int) error {
+	err := errors.Join(
+		s.addAddrs("eth0", nodeAddr(i).String()+"/24"),
+		s.addAddrs(bridgeName, podAddr(i, 1).String()+"/24"),
+		s.addDefault("eth0", Gateway))
+	if err != nil || !l.cfg.IPv6 {
 		return err
-	}
-	if err := s.addDefault("eth0", Gateway); err != nil {
-		return err
-	}
-	if !l.cfg.IPv6 {
-		return nil
 	}
 	return errors.Join(
 		s.addAddrs("eth0", nodeAddr6(i).String()+"/64"),

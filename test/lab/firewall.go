@@ -101,10 +101,11 @@ COMMIT
 COMMIT
 `
 
-// loadFirewall writes the whole rule set of node i, replacing what is there.
-func (l *Lab) loadFirewall(i int) error {
+// loadFirewall writes the whole rule set of node i, replacing what is there. The node's own pod
+// network is that of node subnet: the same node, unless two nodes were given one network.
+func (l *Lab) loadFirewall(i, subnet int) error {
 	rules := strings.NewReplacer(
-		"SUBNET", podCIDR(i).String(),
+		"SUBNET", podCIDR(subnet).String(),
 		"DNSPOD", l.DNSPod().Addr.String(),
 		"SERVERPOD", l.ServerPod().Addr.String(),
 	).Replace(rules4)

@@ -54,7 +54,7 @@ type Lab struct {
 	closed  bool
 }
 
-var labCount atomic.Int64
+var labCount, faultCount atomic.Int64
 
 // Start builds a lab. It first removes what dead labs left behind. When it fails, or when ctx ends
 // before the lab is complete, nothing remains.

@@ -255,4 +255,3 @@ func askDNS(l *lab.Lab, ns, network, server, name string) (netip.Addr, error) {
 	}
 	return addrs[0].Unmap(), nil
 }
-
