@@ -1,0 +1,5 @@
+package diagnose
+
+import "time"
+
+func bad() { <-time.After(time.Second) }

@@ -1,0 +1,5 @@
+package gossip
+
+import "time"
+
+func good() time.Time { return time.Now() }

@@ -1,0 +1,6 @@
+package server
+
+import (
+	_ "netchecker/api"
+	_ "netchecker/mesh/kube"
+)

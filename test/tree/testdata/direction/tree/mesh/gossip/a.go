@@ -1,0 +1,7 @@
+package gossip
+
+import (
+	_ "netchecker/api" // bad: upwards
+	_ "netchecker/mesh"
+	_ "netchecker/probe"
+)

@@ -1,0 +1,6 @@
+package probe
+
+import (
+	_ "fmt"
+	_ "netchecker/mesh" // bad: upwards
+)

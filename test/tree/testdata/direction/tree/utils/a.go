@@ -1,0 +1,1 @@
+package utils // bad: no such room

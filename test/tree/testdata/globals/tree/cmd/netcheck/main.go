@@ -1,0 +1,7 @@
+package main
+
+var version = "unknown"
+
+var verbose bool
+
+func main() { verbose = version != "" }

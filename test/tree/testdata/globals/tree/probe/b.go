@@ -1,0 +1,3 @@
+package probe
+
+func useElsewhere() { delete(other, "x") }

@@ -1,0 +1,3 @@
+package a
+
+const bad = "/home/me/notes"

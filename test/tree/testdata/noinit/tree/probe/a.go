@@ -1,0 +1,7 @@
+package probe
+
+func init() {}
+
+type t struct{}
+
+func (t) init() {}

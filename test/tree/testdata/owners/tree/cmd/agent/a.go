@@ -1,0 +1,3 @@
+package agent
+
+import _ "github.com/prometheus/client_golang/prometheus"

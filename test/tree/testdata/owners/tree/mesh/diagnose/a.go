@@ -1,0 +1,6 @@
+package diagnose
+
+import (
+	_ "net" // bad: pure
+	_ "net/netip"
+)

@@ -1,0 +1,3 @@
+package probe
+
+import _ "github.com/prometheus/client_golang/prometheus" // bad

@@ -1,0 +1,2 @@
+// Package none has a comment in its tests alone, which nobody reads.
+package none

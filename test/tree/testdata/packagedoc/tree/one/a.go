@@ -1,0 +1,2 @@
+// Package one is documented.
+package one

@@ -1,0 +1,2 @@
+// Package tests has tests alone.
+package tests

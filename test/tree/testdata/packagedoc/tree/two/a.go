@@ -1,0 +1,2 @@
+// Package two is documented.
+package two
