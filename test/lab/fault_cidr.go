@@ -35,23 +35,14 @@ func (l *Lab) moveNode(y, x int) error {
 	if err != nil {
 		return err
 	}
-	line := "ip -4 addr flush dev cni0; ip -4 addr flush dev flannel.1"
-	if x != y {
-		line = fmt.Sprintf("ip route del %v; %s", podCIDR(x), line)
-	}
-	if err := l.shell(NodeName(y), line); err != nil {
+	// Without an address a link loses its routes and neighbours, too.
+	if err := l.shell(NodeName(y), "ip -4 addr flush dev cni0; ip -4 addr flush dev flannel.1"); err != nil {
 		return err
 	}
-	// Losing its last address, flannel.1 lost its routes, too; buildOverlay writes them again.
-	err = errors.Join(
+	return errors.Join(
 		s.addAddrs(bridgeName, podAddr(x, 1).String()+"/24"),
 		s.addAddrs(overlayName, podAddr(x, 0).String()+"/32"),
-		l.buildOverlay(y), l.loadFirewall(y, x))
-	if err != nil || x == y {
-		return err
-	}
-	return l.shell(NodeName(y), fmt.Sprintf("ip route del %v via %v dev flannel.1; ip route replace %v dev cni0 proto kernel scope link src %v",
-		podCIDR(x), podAddr(x, 0), podCIDR(x), podAddr(x, 1)))
+		l.addPeers(s, y, x), l.loadFirewall(y, x))
 }
 
 func (l *Lab) movePod(y int, addr, gateway netip.Addr) error {

@@ -45,30 +45,16 @@ func startRig(t *testing.T, cfg lab.Config) rig {
 		serveEcho(t, l, place{l.Node(i), false})
 		serveEcho(t, l, place{l.Pod(i), true})
 	}
-	serveFixed(t, l, l.ServerPod(), fmt.Sprintf(":%d", lab.ServerPort), "server")
+	serveFixed(t, l, l.ServerPod(), fmt.Sprintf("0.0.0.0:%d", lab.ServerPort), "server")
 	serveFixed(t, l, l.Fabric(), fmt.Sprintf("%s:%d", lab.ExternalHost, echoPort), "external")
 	return rig{l}
 }
 
-func serveFixed(t *testing.T, l *lab.Lab, e lab.Endpoint, addr, name string) {
-	t.Helper()
-	ln, err := l.Listen(e.Namespace, "tcp4", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go echoConn(c, name)
-		}
-	}()
-}
+func overIPv4(p place) netip.Addr { return p.Addr }
+func overIPv6(p place) netip.Addr { return p.Addr6 }
 
 // measure probes everything and returns the cells that fail, with the last error.
-func (r rig) measure() map[cell]error {
+func (r rig) measure(addr func(place) netip.Addr) map[cell]error {
 	var mu sync.Mutex
 	failed := map[cell]error{}
 	var jobs []func()
@@ -86,7 +72,7 @@ func (r rig) measure() map[cell]error {
 			for _, kind := range kindsBetween(i, j) {
 				src, dst := r.place(kind[0], i), r.place(kind[1], j)
 				for _, probe := range probeNames {
-					add(cell{kind, probe, i, j}, func() error { return try(r.Lab, probe, src, dst, dst.Addr) })
+					add(cell{kind, probe, i, j}, func() error { return try(r.Lab, probe, src, dst, addr(dst)) })
 				}
 			}
 		}
@@ -160,10 +146,15 @@ func (r rig) askService(ns, network, server string) error {
 // difference. Some faults and repairs need a moment: neighbours and learned MTUs change lazily.
 func (r rig) check(t *testing.T, want string) {
 	t.Helper()
+	r.checkFamily(t, want, overIPv4)
+}
+
+func (r rig) checkFamily(t *testing.T, want string, addr func(place) netip.Addr) {
+	t.Helper()
 	e := parseExpectation(t, want, r.Nodes())
 	var diff []string
 	for deadline := time.Now().Add(4 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		diff = e.diff(r.measure())
+		diff = e.diff(r.measure(addr))
 		if len(diff) == 0 {
 			return
 		}

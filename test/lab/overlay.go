@@ -21,8 +21,13 @@ func (l *Lab) buildOverlay(i int) error {
 			return fmt.Errorf("%s in %s: %w", overlayName, s.name, err)
 		}
 	}
+	return l.addPeers(s, i, i)
+}
+
+// addPeers writes what node s, number i, needs to reach the pods of all others but one.
+func (l *Lab) addPeers(s *space, i, except int) error {
 	for j := 1; j <= l.cfg.Nodes; j++ {
-		if j == i {
+		if j == i || j == except {
 			continue
 		}
 		if err := l.addPeer(s, j); err != nil {

@@ -44,35 +44,48 @@ func (p place) String() string {
 	return "host:" + p.NodeName
 }
 
-// serveEcho answers UDP and TCP on the place's address with the place's name before the echo.
+// serveEcho answers UDP and TCP on the place's addresses with the place's name before the echo.
 func serveEcho(t *testing.T, l *lab.Lab, p place) {
 	t.Helper()
 	// A host answers from the address that was asked, so it must not listen on all of them. A pod's
 	// address may be changed by a fault.
-	addr := netip.AddrPortFrom(p.Addr, echoPort).String()
+	addrs := []string{netip.AddrPortFrom(p.Addr, echoPort).String()}
 	if p.pod {
-		addr = fmt.Sprintf(":%d", echoPort)
+		addrs[0] = fmt.Sprintf("0.0.0.0:%d", echoPort)
 	}
-	pc, err := l.ListenPacket(p.Namespace, "udp4", addr)
-	if err != nil {
-		t.Fatal(err)
+	if p.Addr6.IsValid() {
+		addrs = append(addrs, netip.AddrPortFrom(p.Addr6, echoPort).String())
 	}
-	ln, err := l.Listen(p.Namespace, "tcp4", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		buf := make([]byte, 2048)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err == nil {
-				pc.WriteTo(append([]byte(p.String()+" "), buf[:n]...), from)
-			}
+	for _, addr := range addrs {
+		pc, err := l.ListenPacket(p.Namespace, "udp", addr)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
+		go echoPackets(pc, p.String())
+		serveFixed(t, l, p.Endpoint, addr, p.String())
+	}
+}
+
+func echoPackets(pc net.PacketConn, name string) {
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := pc.ReadFrom(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			pc.WriteTo(append([]byte(name+" "), buf[:n]...), from)
+		}
+	}
+}
+
+// serveFixed answers TCP with a name before the echo.
+func serveFixed(t *testing.T, l *lab.Lab, e lab.Endpoint, addr, name string) {
+	t.Helper()
+	ln, err := l.Listen(e.Namespace, "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() {
 		for {
 			c, err := ln.Accept()
@@ -80,7 +93,7 @@ func serveEcho(t *testing.T, l *lab.Lab, p place) {
 				return
 			}
 			if err == nil {
-				go echoConn(c, p.String())
+				go echoConn(c, name)
 			}
 		}
 	}()
@@ -110,8 +123,7 @@ func probeOnce(l *lab.Lab, probe string, src, dst place, addr netip.Addr) error 
 	case "icmp56":
 		return ping(l, src.Namespace, addr, 56, false)
 	case "icmpDF":
-		// The route decides: over the overlay 1450, between hosts 1500.
-		return ping(l, src.Namespace, addr, pathMTU(src, dst)-28, true)
+		return ping(l, src.Namespace, addr, min(src.MTU, dst.MTU)-headers(addr), true)
 	case "udp":
 		return exchangeUDP(l, src.Namespace, target, dst.String())
 	case "tcp":
@@ -122,12 +134,12 @@ func probeOnce(l *lab.Lab, probe string, src, dst place, addr netip.Addr) error 
 	return fmt.Errorf("no probe %q", probe)
 }
 
-// pathMTU is that of the overlay or of a pod's cable where a path crosses one.
-func pathMTU(src, dst place) int {
-	if src.pod || dst.pod {
-		return lab.VXLANMTU
+// headers are the bytes of IP and ICMP headers in a ping.
+func headers(a netip.Addr) int {
+	if a.Is6() {
+		return 40 + 8
 	}
-	return lab.NodeMTU
+	return 20 + 8
 }
 
 func exchangeUDP(l *lab.Lab, ns, target, want string) error {
@@ -193,8 +205,8 @@ func ping(l *lab.Lab, ns string, dst netip.Addr, size int, dontFragment bool) er
 		}
 		f := os.NewFile(uintptr(fd), "ping")
 		defer f.Close()
-		if dontFragment && dst.Is4() {
-			if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE); err != nil {
+		if dontFragment {
+			if err := probeMTU(fd, dst.Is6()); err != nil {
 				return err
 			}
 		}
@@ -219,6 +231,14 @@ func ping(l *lab.Lab, ns string, dst netip.Addr, size int, dontFragment bool) er
 	}
 	_, err = conn.Read(make([]byte, 2048))
 	return err
+}
+
+// probeMTU forbids fragments and ignores learned path MTUs.
+func probeMTU(fd int, v6 bool) error {
+	if v6 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
 }
 
 func sockaddr(a netip.Addr) unix.Sockaddr {
