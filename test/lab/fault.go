@@ -26,6 +26,12 @@ func Faults() []Fault {
 	return all
 }
 
+// overlayOnly are the faults that need Mode VXLAN.
+var overlayOnly = []string{
+	"dup-podcidr", "dup-podcidr-sameip", "fdb-missing", "fw-8472-all", "fw-8472-in", "mtu-flannel-low", "mtu-pmtud-blackhole",
+	"mtu-pods-1500", "nm-flannel-bounced", "nm-flannel-down", "rp-filter-asym", "vtep-wrong-ip", "vxlan-gone", "vxlan-port-mismatch",
+}
+
 // FindFault returns the fault of that name.
 func FindFault(name string) (Fault, error) {
 	for _, f := range Faults() {
@@ -62,6 +68,9 @@ func (f Fault) Inject(ctx context.Context, l *Lab, args ...int) (heal func() err
 }
 
 func (f Fault) checkArgs(l *Lab, args []int) error {
+	if slices.Contains(overlayOnly, f.Name) && l.cfg.Mode != VXLAN {
+		return fmt.Errorf("mode %s has no overlay", l.cfg.Mode)
+	}
 	required, optional, _ := strings.Cut(f.Args, "[")
 	words := strings.Fields(required)
 	least := len(words)

@@ -10,7 +10,7 @@ import (
 // otherVXLANPort is the kernel's and the standard's default, which flannel does not use.
 const otherVXLANPort = 4789
 
-// Faults of the overlay; they need Mode VXLAN.
+// Faults of the overlay.
 var overlayFaults = []Fault{
 	{"nm-flannel-down", "node", "flannel.1 is down", func(b *breaker, a []int) {
 		b.repairAfter(a[0])

@@ -50,11 +50,11 @@ func serveEcho(t *testing.T, l *lab.Lab, p place) {
 	// A host answers from the address that was asked, so it must not listen on all of them. A pod's
 	// address may be changed by a fault.
 	addrs := []string{netip.AddrPortFrom(p.Addr, echoPort).String()}
-	if p.pod {
-		addrs[0] = fmt.Sprintf("0.0.0.0:%d", echoPort)
-	}
 	if p.Addr6.IsValid() {
 		addrs = append(addrs, netip.AddrPortFrom(p.Addr6, echoPort).String())
+	}
+	if p.pod {
+		addrs = []string{fmt.Sprintf(":%d", echoPort)}
 	}
 	for _, addr := range addrs {
 		pc, err := l.ListenPacket(p.Namespace, "udp", addr)

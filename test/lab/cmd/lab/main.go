@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +21,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	err := run(ctx, os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
@@ -27,18 +30,30 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var cfg lab.Config
-	flags := flag.NewFlagSet("lab", flag.ExitOnError)
+	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	flags.SetOutput(out)
 	flags.IntVar(&cfg.Nodes, "nodes", 5, "number of nodes")
 	flags.IntVar(&cfg.Zones, "zones", 1, "number of racks")
 	mode := flags.String("mode", string(lab.VXLAN), "vxlan or hostgw")
 	flags.BoolVar(&cfg.IPv6, "ipv6", false, "add IPv6, routed between the nodes")
 	flags.StringVar(&cfg.Name, "name", "lab", "part of the namespaces' names")
 	clean := flags.Bool("clean", false, "remove what killed labs left, and exit")
+	list := flags.Bool("faults", false, "list the faults, and exit")
+	var broken []injection
+	flags.Func("fault", "inject a fault, such as nic-down:3 or sg-pair:3,4; may be repeated", func(spec string) error {
+		i, err := parseInjection(spec)
+		broken = append(broken, i)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	cfg.Mode = lab.Mode(*mode)
-	if *clean {
+	switch {
+	case *list:
+		listFaults(out)
+		return nil
+	case *clean:
 		names, err := lab.Clean()
 		for _, name := range names {
 			fmt.Fprintln(out, "removed", name)
@@ -52,9 +67,48 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "lab %q is up after %v\n", cfg.Name, time.Since(begin).Round(time.Millisecond))
 	describe(out, l)
+	for _, i := range broken {
+		if _, err := i.fault.Inject(ctx, l, i.args...); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		fmt.Fprintf(out, "%s %s is in force: %s\n", i.fault.Name, i.text, i.fault.About)
+	}
 	fmt.Fprintln(out, "Ctrl-C removes it.")
 	<-ctx.Done()
-	return errors.Join(l.Close())
+	return l.Close()
+}
+
+// injection is a fault with its arguments, written NAME:1,2.
+type injection struct {
+	fault lab.Fault
+	args  []int
+	text  string
+}
+
+func parseInjection(spec string) (i injection, err error) {
+	name, text, found := strings.Cut(spec, ":")
+	if i.fault, err = lab.FindFault(name); err != nil || !found {
+		return i, err
+	}
+	i.text = text
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return i, err
+		}
+		i.args = append(i.args, n)
+	}
+	return i, nil
+}
+
+func listFaults(out io.Writer) {
+	for _, f := range lab.Faults() {
+		usage := f.Name
+		if f.Args != "" {
+			usage += ":" + strings.ReplaceAll(f.Args, " ", ",")
+		}
+		fmt.Fprintf(out, "%-32s %s\n", usage, f.About)
+	}
 }
 
 func describe(out io.Writer, l *lab.Lab) {
