@@ -111,7 +111,7 @@ func BenchmarkMatrix10000Agents(b *testing.B) {
 			for b.Loop() {
 				start := time.Now()
 				found = 0
-				for range c.matrix.View(epoch).Paths(Filter{States: WantState(probe.Failing)}) {
+				for range c.matrix.View(epoch).Refs(Filter{States: WantState(probe.Failing)}) {
 					if found++; found == most {
 						break
 					}

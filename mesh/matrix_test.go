@@ -353,7 +353,7 @@ func TestRowsSurviveTheWire(t *testing.T) {
 				t.Errorf("column %d: %+v, want %+v", i, got.Status(i), r.Status(i))
 			}
 		}
-		if got.counts != r.counts || !slices.Equal(got.notOK, r.notOK) {
+		if got.counts != r.counts || !slices.Equal(got.bad, r.bad) {
 			t.Error("counts or index differ")
 		}
 	}

@@ -19,7 +19,9 @@ type Path struct {
 // Kind is the path's kind.
 func (p *Path) Kind() PathKind { return KindOf(p.Source.Network, p.Destination.Network) }
 
-func (v *View) path(i, col int, state probe.State) Path {
+// Path tells everything about a path that Refs of this same view named.
+func (v *View) Path(ref Ref) Path {
+	i, col, state := int(ref.source), int(ref.column), ref.State
 	dest := v.table.dests[col]
 	p := Path{Source: v.members[i].Key, Destination: dest.Key, Family: dest.Family, State: state}
 	for k := range p.Probes {

@@ -30,10 +30,10 @@ type Row struct {
 	// planes holds the cells as the wire carries them, one byte of every column after the other:
 	// states, the round trips, loss, heard. Nothing is unpacked until somebody asks.
 	planes []byte
-	// notOK has a bit for each column whose path is not ok, the source's own left out.
-	notOK    []uint64
-	anyNotOK bool
-	counts   [Networks][probe.States]int32
+	// bad lists the columns whose path is not ok, the source's own left out, as column<<2 | state
+	// in order: what is wrong is found without touching the planes of what is not.
+	bad    []uint32
+	counts [Networks][probe.States]int32
 }
 
 // rowPlanes is the number of bytes a column takes in planes.
@@ -87,30 +87,38 @@ func (r *Row) Seal() {
 	slices.SortFunc(r.Details, func(a, b Detail) int { return int(a.Dest) - int(b.Dest) })
 	slices.SortFunc(r.HeardDetails, func(a, b HeardDetail) int { return int(a.Sender) - int(b.Sender) })
 	n := r.Table.Len()
-	r.notOK = make([]uint64, (n+63)/64)
-	r.counts = [Networks][probe.States]int32{}
+	states, networks := r.planes[:n], r.Table.networks[:n]
 	for f := range Family(Families) {
 		if r.Table.families[f] > 0 && !r.Source.Addr(f).IsValid() {
 			r.forget(f)
 		}
 	}
-	// One pass over one byte a column: this is what a row costs the server besides decompression.
-	states, networks := r.planes[:n], r.Table.networks[:n]
+	// One pass over two bytes a column: this is what a row costs the server besides decompression.
 	for i, s := range states {
-		state := pathStates[s]
-		r.counts[networks[i]&1][state&3]++
-		if state != probe.OK {
-			r.notOK[i/64] |= 1 << (i % 64)
-		}
+		r.counts[networks[i]&1][pathStates[s]&3]++
 	}
 	for f := range Family(Families) {
 		if i, ok := r.Table.Find(Dest{r.Source.Key, f}); ok {
 			r.counts[r.Source.Network&1][pathStates[states[i]]&3]--
-			r.notOK[i/64] &^= 1 << (i % 64)
 		}
 	}
-	for _, word := range r.notOK {
-		r.anyNotOK = r.anyNotOK || word != 0
+	r.indexBad(states)
+}
+
+// indexBad makes the list of what is not ok, in one allocation of the right size.
+func (r *Row) indexBad(states []byte) {
+	var bad int32
+	for n := range r.counts {
+		bad += r.counts[n][probe.Unknown] + r.counts[n][probe.Degraded] + r.counts[n][probe.Failing]
+	}
+	if r.bad = nil; bad <= 0 {
+		return
+	}
+	r.bad = make([]uint32, 0, bad)
+	for i, s := range states {
+		if state := pathStates[s]; state != probe.OK && r.Table.dests[i].Key != r.Source.Key {
+			r.bad = append(r.bad, uint32(i)<<2|uint32(state))
+		}
 	}
 }
 

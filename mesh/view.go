@@ -81,7 +81,9 @@ func (v *View) countsFrom(i int) (out [Networks][probe.States]int) {
 	}
 	row := v.entries[i].row
 	if row.Table.hash != v.table.hash {
-		v.scan(i, v.allowed(i, nil), func(col int, s probe.State) bool {
+		set := newBits(v.table.Len())
+		v.allowed(i, nil, set)
+		v.scan(i, set, allStates, func(col int, s probe.State) bool {
 			out[v.table.dests[col].Network][s]++
 			return true
 		})
@@ -150,35 +152,53 @@ func (v *View) State() probe.State {
 	return worst
 }
 
-// allowed is the set of columns that paths from agent i may lead to, narrowed by dests if given.
-func (v *View) allowed(i int, dests bitset) bitset {
-	out := newBits(v.table.Len())
-	for w := range out {
+// allowed sets in set the columns that paths from agent i may lead to, narrowed by dests if given.
+func (v *View) allowed(i int, dests, set bitset) {
+	for w := range set {
+		set[w] = 0
 		for f := range v.family {
 			if v.columnOf[i][f] >= 0 {
-				out[w] |= v.family[f][w]
+				set[w] |= v.family[f][w]
 			}
 		}
 		if dests != nil {
-			out[w] &= dests[w]
+			set[w] &= dests[w]
 		}
 	}
 	for _, col := range v.columnOf[i] {
 		if col >= 0 {
-			out[col/64] &^= 1 << (col % 64)
+			set[col/64] &^= 1 << (col % 64)
 		}
 	}
-	return out
 }
 
-// scan calls yield with every column in the set and the state of the path to it.
-func (v *View) scan(i int, set bitset, yield func(col int, s probe.State) bool) bool {
+// scan calls yield with every column of the set whose path is in one of the wanted states, in order.
+func (v *View) scan(i int, set bitset, states uint8, yield func(col int, s probe.State) bool) bool {
+	if v.reports[i] == Reporting && states&WantState(probe.OK) == 0 && len(v.leftCols) == 0 {
+		if row := v.entries[i].row; row.Table.hash == v.table.hash {
+			return scanBad(row, set, states, yield)
+		}
+	}
 	for w, word := range set {
 		for ; word != 0; word &= word - 1 {
 			col := w*64 + bits.TrailingZeros64(word)
-			if !yield(col, v.stateOf(i, col)) {
+			if s := v.stateOf(i, col); states&WantState(s) != 0 && !yield(col, s) {
 				return false
 			}
+		}
+	}
+	return true
+}
+
+// scanBad is scan by the row's own list of what is not ok, which takes no look at its planes.
+func scanBad(row *Row, set bitset, states uint8, yield func(col int, s probe.State) bool) bool {
+	for _, b := range row.bad {
+		col, s := int(b>>2), probe.State(b&3)
+		if row.Doubt != 0 {
+			s = probe.Unknown
+		}
+		if states&WantState(s) != 0 && set.has(col) && !yield(col, s) {
+			return false
 		}
 	}
 	return true
@@ -222,6 +242,8 @@ type Filter struct {
 	Source, Destination string
 }
 
+const allStates = 1<<probe.States - 1
+
 // WantState returns the bit of a state for Filter.States.
 func WantState(s probe.State) uint8 { return 1 << s }
 
@@ -230,20 +252,40 @@ func WantKind(k PathKind) uint8 { return 1 << k }
 
 // Paths yields the chosen paths in the order of source, destination and family.
 func (v *View) Paths(f Filter) iter.Seq[Path] {
+	return func(yield func(Path) bool) {
+		for ref := range v.Refs(f) {
+			if !yield(v.Path(ref)) {
+				return
+			}
+		}
+	}
+}
+
+// Ref names a path of one View and its state: what there is to know of a path without leaving its
+// source's row. Path tells the rest, at the price of a look at the destination's row.
+type Ref struct {
+	source, column int32
+	State          probe.State
+}
+
+// Refs yields the chosen paths as Paths does, at some 20 ns each.
+func (v *View) Refs(f Filter) iter.Seq[Ref] {
 	if f.States == 0 {
-		f.States = 1<<probe.States - 1
+		f.States = allStates
 	}
 	if f.Kinds == 0 {
 		f.Kinds = 1<<PathKinds - 1
 	}
-	return func(yield func(Path) bool) {
+	return func(yield func(Ref) bool) {
 		dests := v.destinations(f)
+		set := newBits(v.table.Len())
 		for i := range v.members {
-			if f.Source != "" && v.members[i].Node != f.Source {
+			if f.Source != "" && v.members[i].Node != f.Source || v.nothingIn(i, f.States) {
 				continue
 			}
-			if !v.scan(i, v.candidates(i, f, &dests), func(col int, s probe.State) bool {
-				return f.States&WantState(s) == 0 || yield(v.path(i, col, s))
+			v.allowed(i, dests[v.members[i].Network], set)
+			if !v.scan(i, set, f.States, func(col int, s probe.State) bool {
+				return yield(Ref{int32(i), int32(col), s})
 			}) {
 				return
 			}
@@ -274,25 +316,12 @@ func (v *View) destinations(f Filter) (out [Networks]bitset) {
 	return out
 }
 
-// candidates narrows the columns to those that can be in a wanted state, by the row's own index:
-// of 10,000 columns a healthy row leaves none, and they cost 157 words to skip.
-func (v *View) candidates(i int, f Filter, dests *[Networks]bitset) bitset {
+// nothingIn reports whether agent i surely has no path in one of the states: most rows are healthy
+// and cost a query for what is bad nothing at all.
+func (v *View) nothingIn(i int, states uint8) bool {
 	if v.reports[i] != Reporting {
-		if f.States&WantState(probe.Unknown) == 0 {
-			return nil
-		}
-		return v.allowed(i, dests[v.members[i].Network])
+		return states&WantState(probe.Unknown) == 0
 	}
 	row := v.entries[i].row
-	if f.States&WantState(probe.OK) != 0 || row.Table.hash != v.table.hash {
-		return v.allowed(i, dests[v.members[i].Network])
-	}
-	if !row.anyNotOK && len(v.leftCols) == 0 {
-		return nil
-	}
-	out := v.allowed(i, dests[v.members[i].Network])
-	for w := range out {
-		out[w] &= row.notOK[w] | v.leftBits[w]
-	}
-	return out
+	return states&WantState(probe.OK) == 0 && row.Table.hash == v.table.hash && len(row.bad) == 0 && len(v.leftCols) == 0
 }

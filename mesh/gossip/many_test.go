@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,16 @@ func TestManyAtOnce(t *testing.T) {
 		sum.BytesSent += s.BytesSent
 		sum.StreamBytesSent += s.StreamBytesSent
 	}
+	defer closeAll(members)
 	t.Logf("%d members whole after %v (since the last start: %v): %d joins, %d failed, %d repairs, %d packets of %d bytes, %d stream bytes",
 		n, took, time.Since(begin), sum.Joins, sum.JoinsFailed, sum.Repairs, sum.PacketsSent, sum.BytesSent, sum.StreamBytesSent)
+}
+
+// closeAll closes members side by side: one after the other the last would watch the rest die.
+func closeAll(members []*Gossip) {
+	var all sync.WaitGroup
+	for _, g := range members {
+		all.Go(func() { g.Close() })
+	}
+	all.Wait()
 }
