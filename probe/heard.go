@@ -9,6 +9,7 @@ import (
 // It is how the server learns which direction lost a probe when nothing comes back.
 type Heard struct {
 	Sender, Boot uint64            // who asked, and which of its lives
+	IPv6         bool              // the family it asked over: one sender has a row for each
 	Highest      uint32            // highest udp sequence that arrived
 	Counts       [Kinds]uint64     // valid requests of each kind since Boot was first heard; icmp never reaches us
 	State        [Kinds]HeardState // how each kind arrives

@@ -39,7 +39,7 @@ type Packet struct {
 	Size   uint16 // length of the request as an IP packet, in bytes
 	Cookie uint64 // echoed as it came
 
-	Responder     uint64 // identity of the agent that answers
+	Responder     uint64 // in a request the identity that is expected to answer, in a reply the one that does
 	ResponderBoot uint64
 	Received      uint64 // bit i: the udp sequence Highest-i of this sender arrived
 	Highest       uint32 // highest udp sequence that arrived from this sender

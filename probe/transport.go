@@ -22,11 +22,11 @@ type Outgoing struct {
 type Arrival struct {
 	Kind Kind
 	Flow uint8
-	// Cookie names the probe where Data does not (tcp, and errors without the probe's own bytes); 0 otherwise.
+	// Cookie names the probe where Data does not (tcp, and errors); 0 when not known.
 	Cookie uint64
 	// From is who answered; for an error it is where the probe was going.
 	From netip.AddrPort
-	// Data is the answer's packet (udp, mtu, tcp) or data (icmp); for an error as much of the probe as came back.
+	// Data is the answer's packet (udp, mtu, tcp) or data (icmp); empty for an error.
 	Data []byte
 	// Stamp is when the kernel received it, ns since 1970; 0 when not known.
 	Stamp int64

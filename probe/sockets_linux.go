@@ -1,0 +1,273 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sockets is the Transport on kernel sockets. They are raw non-blocking descriptors and not net.Conns:
+// the runtime's poller would wake a thread for every packet, and wake-ups are what probing costs.
+type sockets struct {
+	families [2]*family // IPv4, IPv6; nil when not available
+	why      [2]string  // why not
+	tcp      tcpConns
+	loop     loopback
+	poll     []unix.PollFd
+	batch    *Batch
+	arrival  Arrival
+	queued   []Arrival // errors found while sending
+	name     rawAddr
+	echo     [icmpHeader + icmpData]byte
+	drops    uint64
+	clock    func() time.Time
+
+	errorData [errorData]byte
+}
+
+// family is the sockets of IPv4 or of IPv6.
+type family struct {
+	v6    bool
+	local netip.Addr
+	udp   [Flows]udpSocket
+	old   []udpSocket // replaced ports, open for late answers
+	icmp  icmpSocket
+}
+
+type udpSocket struct {
+	fd    int
+	flow  uint8
+	drops uint32    // the kernel's count at the last packet
+	until time.Time // when to close a replaced one
+}
+
+// oldPort is how long a replaced source port is still read.
+const oldPort = 2 * time.Second
+
+func newSockets(cfg *Config) (Transport, error) {
+	s := &sockets{batch: NewBatch(answerData), clock: time.Now}
+	var problems []error
+	for i, wanted := range [...]bool{cfg.IPv4, cfg.IPv6} {
+		if !wanted {
+			continue
+		}
+		f := &family{v6: i == 1, local: [...]netip.Addr{cfg.Local4, cfg.Local6}[i]}
+		if err := f.open(cfg.Off); err != nil {
+			f.close()
+			s.why[i] = err.Error()
+			problems = append(problems, err)
+			continue
+		}
+		s.families[i] = f
+	}
+	if s.families[0] == nil && s.families[1] == nil {
+		return nil, errors.Join(problems...)
+	}
+	s.loop.open()
+	return s, nil
+}
+
+// open opens the udp sockets, which must succeed, and the icmp socket, which may not.
+func (f *family) open(off [Kinds]bool) error {
+	for i := range f.udp {
+		f.udp[i].fd = -1
+	}
+	f.icmp.fd = -1
+	for i := range f.udp {
+		fd, err := openUDP(f.v6, f.local)
+		if err != nil {
+			return err
+		}
+		f.udp[i] = udpSocket{fd: fd, flow: uint8(i)}
+	}
+	if !off[ICMP] {
+		f.icmp.open(f.v6, f.local)
+	}
+	return nil
+}
+
+func (f *family) close() {
+	for _, u := range append(f.udp[:], f.old...) {
+		if u.fd >= 0 {
+			unix.Close(u.fd)
+		}
+	}
+	if f.icmp.fd >= 0 {
+		unix.Close(f.icmp.fd)
+	}
+}
+
+// openUDP opens one source port. Don't-fragment is set in the way that ignores what the kernel
+// believes of the path's MTU: a cached value would turn every later mtu probe into a local error.
+func openUDP(v6 bool, local netip.Addr) (fd int, err error) {
+	domain, name := unix.AF_INET, "IPv4"
+	options := [][3]int{
+		{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1}, {unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1},
+		{unix.SOL_SOCKET, unix.SO_RCVBUF, 1 << 20}, {unix.SOL_SOCKET, unix.SO_SNDBUF, 1 << 20},
+		{unix.IPPROTO_IP, unix.IP_RECVERR, 1}, {unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE},
+	}
+	if v6 {
+		domain, name = unix.AF_INET6, "IPv6"
+		options = append(options[:4],
+			[3]int{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1}, [3]int{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1},
+			[3]int{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE})
+	}
+	fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+	if err != nil {
+		return -1, fmt.Errorf("open %s udp socket: %w", name, err)
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o[0], o[1], o[2]); err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("set option %d of %s udp socket: %w", o[1], name, err)
+		}
+	}
+	if err := unix.Bind(fd, sockaddr(v6, local, 0)); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind %s udp socket to %q: %w", name, local, err)
+	}
+	return fd, nil
+}
+
+// sockaddr returns local and port for bind; the unspecified address when local is not of that family.
+func sockaddr(v6 bool, local netip.Addr, port int) unix.Sockaddr {
+	local = local.Unmap()
+	if v6 {
+		sa := &unix.SockaddrInet6{Port: port}
+		if local.Is6() {
+			sa.Addr, sa.ZoneId = local.As16(), zoneIndex(local)
+		}
+		return sa
+	}
+	sa := &unix.SockaddrInet4{Port: port}
+	if local.Is4() {
+		sa.Addr = local.As4()
+	}
+	return sa
+}
+
+// Available implements Transport.
+func (s *sockets) Available(k Kind, addr netip.Addr) (ok bool, why string) {
+	i := 0
+	if addr.Is6() && !addr.Is4In6() {
+		i = 1
+	}
+	f := s.families[i]
+	switch {
+	case f == nil:
+		return false, fmt.Sprintf("IPv%d is off: %s", 4+2*i, s.why[i])
+	case k == ICMP && f.icmp.fd < 0:
+		return false, fmt.Sprintf("icmp probes over IPv%d are off: %s", 4+2*i, f.icmp.why)
+	}
+	return true, ""
+}
+
+// Send implements Transport.
+func (s *sockets) Send(out *Outgoing) error {
+	f := s.families[0]
+	if out.To.Addr().Is6() {
+		f = s.families[1]
+	}
+	if f == nil {
+		return ErrOff
+	}
+	switch out.Kind {
+	case TCP:
+		return s.tcp.start(f, out)
+	case ICMP:
+		if f.icmp.fd < 0 {
+			return ErrOff
+		}
+		s.name.set(netip.AddrPortFrom(out.To.Addr(), 0))
+		return sendTo(f.icmp.fd, f.icmp.request(s.echo[:], out.Packet), &s.name)
+	}
+	fd := f.udp[out.Flow].fd
+	s.name.set(out.To)
+	err := sendTo(fd, out.Packet, &s.name)
+	if err == unix.EMSGSIZE {
+		s.tooBig(fd, out)
+	}
+	return err
+}
+
+// sendTo sends one datagram. An asynchronous error of an earlier probe on the same socket is handed
+// to whoever sends next, and is gone then: the second attempt speaks of this packet.
+func sendTo(fd int, packet []byte, to *rawAddr) error {
+	errno := sendOnce(fd, packet, to)
+	if errno != 0 && errno != unix.EAGAIN && errno != unix.EMSGSIZE {
+		errno = sendOnce(fd, packet, to)
+	}
+	switch errno {
+	case 0:
+		return nil
+	case unix.EAGAIN:
+		return ErrNotSent
+	}
+	return errno
+}
+
+// sendOnce is a raw system call: it does not block, so the scheduler need not know of it.
+func sendOnce(fd int, packet []byte, to *rawAddr) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(packet))),
+		uintptr(len(packet)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&to.raw)), uintptr(to.length))
+	return errno
+}
+
+// tooBig reads what MTU our own kernel refused a probe for, to be handed over by the next Receive.
+func (s *sockets) tooBig(fd int, out *Outgoing) {
+	s.errors(fd, UDP, out.Flow, func(a *Arrival) {
+		if a.Code == CodeTooBig && a.Cookie == 0 {
+			a.Cookie = out.Cookie
+		}
+		if len(s.queued) < 1024 {
+			s.queued = append(s.queued, *a)
+		}
+	})
+}
+
+// Rotate implements Transport.
+func (s *sockets) Rotate(flow int) error {
+	for _, f := range s.families {
+		if f == nil {
+			continue
+		}
+		fd, err := openUDP(f.v6, f.local)
+		if err != nil {
+			return err
+		}
+		old := f.udp[flow]
+		old.until = s.clock().Add(oldPort)
+		f.old = append(f.old, old)
+		f.udp[flow] = udpSocket{fd: fd, flow: uint8(flow)}
+	}
+	return nil
+}
+
+// Health implements Transport.
+func (s *sockets) Health() Health {
+	return Health{Dropped: s.drops, Loopback: s.loop.check()}
+}
+
+// Abandon implements Transport.
+func (s *sockets) Abandon(k Kind, cookie uint64) Code {
+	if k == TCP {
+		return s.tcp.abandon(cookie)
+	}
+	return CodeTimeout
+}
+
+// Close implements Transport.
+func (s *sockets) Close() error {
+	for _, f := range s.families {
+		if f != nil {
+			f.close()
+		}
+	}
+	s.tcp.close()
+	s.loop.close()
+	return nil
+}
