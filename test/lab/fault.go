@@ -58,6 +58,10 @@ func (f Fault) Inject(ctx context.Context, l *Lab, args ...int) (heal func() err
 	if err := f.checkArgs(l, args); err != nil {
 		return nil, fmt.Errorf("fault %s: %w", f.Name, err)
 	}
+	if err := l.begin(); err != nil {
+		return nil, fmt.Errorf("fault %s: %w", f.Name, err)
+	}
+	defer l.work.Done()
 	b := &breaker{ctx: ctx, lab: l, name: f.Name}
 	f.inject(b, args)
 	heal = sync.OnceValue(b.heal)
@@ -103,12 +107,10 @@ type breaker struct {
 }
 
 func (b *breaker) heal() error {
-	b.lab.mu.Lock()
-	closed := b.lab.closed
-	b.lab.mu.Unlock()
-	if closed {
-		return nil
+	if b.lab.begin() != nil {
+		return nil // closed: nothing is left to heal
 	}
+	defer b.lab.work.Done()
 	var errs []error
 	for _, undo := range slices.Backward(b.undo) {
 		errs = append(errs, undo())

@@ -143,13 +143,13 @@ func (b *breaker) delay(k, ms int) {
 	fabric, err := l.space("fabric")
 	b.step(func() error { return err }, nil)
 	// The relay's ends must not answer for the gateway, whose addresses are in the same namespace.
-	b.sh("fabric", fmt.Sprintf("ip link set %s nomaster arp off; sysctl -qw net.ipv6.conf.%s.disable_ipv6=1", port, port),
-		fmt.Sprintf("ip link set %s arp on master %s; sysctl -qw net.ipv6.conf.%s.disable_ipv6=0", port, rack, port))
+	b.sh("fabric", fmt.Sprintf("ip link set %s nomaster arp off; echo 1 >/proc/sys/net/ipv6/conf/%s/disable_ipv6", port, port),
+		fmt.Sprintf("ip link set %s arp on master %s; echo 0 >/proc/sys/net/ipv6/conf/%s/disable_ipv6", port, rack, port))
 	b.step(func() error {
 		cable := veth{a: fabric, aName: near, b: fabric, bName: far, mtu: NodeMTU}
 		return cable.add()
 	}, func() error { return l.shell("fabric", "ip link del "+near) })
-	b.sh("fabric", fmt.Sprintf("ip link set %s arp off; sysctl -qw net.ipv6.conf.%s.disable_ipv6=1; ip link set %s master %s",
+	b.sh("fabric", fmt.Sprintf("ip link set %s arp off; echo 1 >/proc/sys/net/ipv6/conf/%s/disable_ipv6; ip link set %s master %s",
 		near, near, far, rack), "")
 	b.step(nil, func() error { return l.announce(NodeName(k), nodeMAC(k), nodeAddr(k)) })
 	b.relay(fabric, port, near, time.Duration(ms)*time.Millisecond)

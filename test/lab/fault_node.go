@@ -55,7 +55,7 @@ var nodeFaults = []Fault{
 	}},
 	{"ip-forward-0", "node", "net.ipv4.ip_forward is 0", func(b *breaker, a []int) {
 		b.keepRPFilter(a[0]) // writing ip_forward rewrites conf/*
-		b.node(a[0], "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1")
+		b.node(a[0], "echo 0 >/proc/sys/net/ipv4/ip_forward", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 	}},
 	{"rp-filter-strict", "node", "strict reverse path filter; harmless by itself", func(b *breaker, a []int) {
 		b.strictRPFilter(a[0])

@@ -77,6 +77,7 @@ var faultCases = []faultCase{
 const faultLabs = 5
 
 func TestEachFaultBreaksItsPathsAndHeals(t *testing.T) {
+	t.Parallel()
 	var wg sync.WaitGroup
 	for shard := range faultLabs {
 		wg.Go(func() {

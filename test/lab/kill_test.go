@@ -81,6 +81,7 @@ func victim(name string) {
 }
 
 func TestKilledLabIsRemovedByTheNextStart(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	name := ownName("victim")
 	survivor := start(t, lab.Config{Nodes: 1})

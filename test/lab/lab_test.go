@@ -22,6 +22,7 @@ func needRoot(t *testing.T) {
 }
 
 func TestHealthyNetworkAnswersOnEveryPath(t *testing.T) {
+	t.Parallel()
 	for name, cfg := range map[string]lab.Config{
 		"overlay, two racks, two families": {Nodes: 4, Zones: 2, IPv6: true},
 		"routed, three racks":              {Nodes: 3, Zones: 3, Mode: lab.HostGW},

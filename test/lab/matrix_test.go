@@ -153,7 +153,7 @@ func (r rig) checkFamily(t *testing.T, want string, addr func(place) netip.Addr)
 	t.Helper()
 	e := parseExpectation(t, want, r.Nodes())
 	var diff []string
-	for deadline := time.Now().Add(4 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		diff = e.diff(r.measure(addr))
 		if len(diff) == 0 {
 			return

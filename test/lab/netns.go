@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -21,8 +22,11 @@ const netnsDir = "/run/netns"
 // space is one network namespace of the lab with a netlink handle into it.
 type space struct {
 	name string
-	fd   netns.NsHandle
 	nl   *netlink.Handle
+
+	mu   sync.RWMutex // held for writing when fd is closed
+	fd   netns.NsHandle
+	gone bool
 }
 
 // inside runs fn on a thread that is in the namespace. If the thread cannot return to where it
@@ -40,10 +44,31 @@ func (s *space) inside(fn func() error) error {
 		}
 		home.Close()
 	}()
-	if err := netns.Set(s.fd); err != nil {
+	if err := s.enter(); err != nil {
 		return fmt.Errorf("enter %s: %w", s.name, err)
 	}
 	return fn()
+}
+
+func (s *space) enter() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.gone {
+		return os.ErrClosed
+	}
+	return netns.Set(s.fd)
+}
+
+// close gives up the handles. Nobody may use s.nl any more: it would then work on the machine's
+// own network.
+func (s *space) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	if s.nl != nil {
+		s.nl.Close()
+	}
+	return s.fd.Close()
 }
 
 func newSpace(name string) (*space, error) {
@@ -73,10 +98,7 @@ func (s *space) create() error {
 }
 
 func (s *space) remove() error {
-	if s.nl != nil {
-		s.nl.Close()
-	}
-	return errors.Join(s.fd.Close(), netns.DeleteNamed(s.name))
+	return errors.Join(s.close(), netns.DeleteNamed(s.name))
 }
 
 func (s *space) up(link string) error {

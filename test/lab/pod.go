@@ -92,6 +92,10 @@ func (l *Lab) ReplacePod(i int) (Endpoint, error) {
 	if i < 1 || i > l.cfg.Nodes {
 		return Endpoint{}, fmt.Errorf("lab %q has no node %d", l.cfg.Name, i)
 	}
+	if err := l.begin(); err != nil {
+		return Endpoint{}, err
+	}
+	defer l.work.Done()
 	l.mu.Lock()
 	l.lastPod[i-1]++
 	for l.lastPod[i-1] == serverHost || l.lastPod[i-1] == dnsHost {
@@ -115,6 +119,10 @@ func (l *Lab) ReplacePod(i int) (Endpoint, error) {
 
 // RemovePod kills the processes of a pod and removes its namespace and its cable.
 func (l *Lab) RemovePod(e Endpoint) error {
+	if err := l.begin(); err != nil {
+		return err
+	}
+	defer l.work.Done()
 	s, err := l.space(e.Namespace)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package lab_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"golang.org/x/net/icmp"
@@ -42,69 +40,6 @@ func (p place) String() string {
 		return "pod:" + p.NodeName
 	}
 	return "host:" + p.NodeName
-}
-
-// serveEcho answers UDP and TCP on the place's addresses with the place's name before the echo.
-func serveEcho(t *testing.T, l *lab.Lab, p place) {
-	t.Helper()
-	// A host answers from the address that was asked, so it must not listen on all of them. A pod's
-	// address may be changed by a fault.
-	addrs := []string{netip.AddrPortFrom(p.Addr, echoPort).String()}
-	if p.Addr6.IsValid() {
-		addrs = append(addrs, netip.AddrPortFrom(p.Addr6, echoPort).String())
-	}
-	if p.pod {
-		addrs = []string{fmt.Sprintf(":%d", echoPort)}
-	}
-	for _, addr := range addrs {
-		pc, err := l.ListenPacket(p.Namespace, "udp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go echoPackets(pc, p.String())
-		serveFixed(t, l, p.Endpoint, addr, p.String())
-	}
-}
-
-func echoPackets(pc net.PacketConn, name string) {
-	buf := make([]byte, 2048)
-	for {
-		n, from, err := pc.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err == nil {
-			pc.WriteTo(append([]byte(name+" "), buf[:n]...), from)
-		}
-	}
-}
-
-// serveFixed answers TCP with a name before the echo.
-func serveFixed(t *testing.T, l *lab.Lab, e lab.Endpoint, addr, name string) {
-	t.Helper()
-	ln, err := l.Listen(e.Namespace, "tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if err == nil {
-				go echoConn(c, name)
-			}
-		}
-	}()
-}
-
-// echoConn sends the name, then echoes what it reads.
-func echoConn(c net.Conn, name string) {
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(3 * time.Second))
-	io.WriteString(c, name+" ")
-	io.Copy(c, c)
 }
 
 // try probes a path up to three times: the machine under the tests may be busy.
@@ -192,6 +127,10 @@ func exchangeTCP(l *lab.Lab, ns, target, want string, size int) error {
 
 // ping sends one echo request over an unprivileged socket, as an agent without capabilities does.
 func ping(l *lab.Lab, ns string, dst netip.Addr, size int, dontFragment bool) error {
+	return pingWithin(attempt, l, ns, dst, size, dontFragment)
+}
+
+func pingWithin(limit time.Duration, l *lab.Lab, ns string, dst netip.Addr, size int, dontFragment bool) error {
 	family, proto := unix.AF_INET, unix.IPPROTO_ICMP
 	var kind icmp.Type = ipv4.ICMPTypeEcho
 	if dst.Is6() {
@@ -225,7 +164,7 @@ func ping(l *lab.Lab, ns string, dst netip.Addr, size int, dontFragment bool) er
 	if err != nil {
 		return err
 	}
-	conn.SetDeadline(time.Now().Add(attempt))
+	conn.SetDeadline(time.Now().Add(limit))
 	if _, err := conn.Write(packet); err != nil {
 		return err
 	}
