@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func parse(t *testing.T, args []string, env map[string]string) (rate int, err error) {
+	t.Helper()
+	fs := flag.NewFlagSet("prog", flag.ContinueOnError)
+	fs.IntVar(&rate, "probe-rate", 400, "")
+	err = Parse(fs, args, func(name string) string { return env[name] })
+	return rate, err
+}
+
+func TestFlagsComeWithOneDashOrTwoOrFromTheEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		env  map[string]string
+		want int
+	}{
+		{nil, nil, 400},
+		{[]string{"-probe-rate=7"}, nil, 7},
+		{[]string{"--probe-rate", "8"}, nil, 8},
+		{nil, map[string]string{"NETCHECKER_PROBE_RATE": "9"}, 9},
+		{[]string{"-probe-rate=7"}, map[string]string{"NETCHECKER_PROBE_RATE": "9"}, 7},
+	} {
+		if got, err := parse(t, c.args, c.env); err != nil || got != c.want {
+			t.Errorf("%v %v: %d, %v, want %d", c.args, c.env, got, err, c.want)
+		}
+	}
+}
+
+func TestABadCommandLineIsOneUsageErrorThatNamesTheBadThing(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		env  map[string]string
+		name string
+	}{
+		{[]string{"-nonsense"}, nil, "nonsense"},
+		{[]string{"-probe-rate=fast"}, nil, "fast"},
+		{[]string{"extra"}, nil, "extra"},
+		{nil, map[string]string{"NETCHECKER_PROBE_RATE": "fast"}, "NETCHECKER_PROBE_RATE"},
+	} {
+		_, err := parse(t, c.args, c.env)
+		if _, usage := errors.AsType[*UsageError](err); !usage || !strings.Contains(err.Error(), c.name) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v %v: %v, want one line that names %q", c.args, c.env, err, c.name)
+		}
+	}
+}
+
+func TestSecondsAreWholeNumbersOrDurations(t *testing.T) {
+	for text, want := range map[string]time.Duration{"0": 0, "90": 90 * time.Second, "1m30s": 90 * time.Second} {
+		var s Seconds
+		if err := s.Set(text); err != nil || time.Duration(s) != want {
+			t.Errorf("%q: %v, %v, want %v", text, time.Duration(s), err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "-5s", "99999999999999999999", "9000h", "soon"} {
+		if err := new(Seconds).Set(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+func TestAddressesAreOnePerFamilyAndOfOneHost(t *testing.T) {
+	env := func(name string) string {
+		return map[string]string{"MY_POD_IP": "10.0.0.1", "MY_POD_IPS": "10.0.0.1,fd00::1"}[name]
+	}
+	got, err := Addresses("", env)
+	if err != nil || len(got) != 2 || got[0].String() != "10.0.0.1" || got[1].String() != "fd00::1" {
+		t.Errorf("from the environment: %v, %v", got, err)
+	}
+	if got, err = Addresses("::ffff:10.0.0.9", env); err != nil || len(got) != 1 || got[0].String() != "10.0.0.9" {
+		t.Errorf("an IPv4 address written as IPv6: %v, %v", got, err)
+	}
+	for _, bad := range []string{"node1", "0.0.0.0", "224.0.0.1", "fe80::1%eth0", "10.0.0.1/24"} {
+		if got, err := Addresses(bad, env); err == nil {
+			t.Errorf("%q gave %v", bad, got)
+		}
+	}
+}
+
+func TestSecretsAreReadOnlyWhereTheyAreMeant(t *testing.T) {
+	dir := t.TempDir()
+	long, short := filepath.Join(dir, "long"), filepath.Join(dir, "short")
+	for file, text := range map[string]string{long: " 0123456789abcdef\n", short: "1234\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ auth, file, want, err string }{
+		{"", "", "", ""},
+		{"none", long, "", ""},
+		{"", long, "0123456789abcdef", ""},
+		{"secret", long, "0123456789abcdef", ""},
+		{"secret", "", "", "-secret-file"},
+		{"", short, "", "at least 16"},
+		{"secret", filepath.Join(dir, "gone"), "", "gone"},
+		{"password", "", "", "password"},
+	} {
+		got, err := Secret(c.auth, c.file)
+		if string(got) != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("-auth %q -secret-file %q: %q, %v, want %q, %q", c.auth, c.file, got, err, c.want, c.err)
+		}
+	}
+}
+
+func TestEndpointsAndPorts(t *testing.T) {
+	for _, good := range []string{"0.0.0.0:8081", "netchecker-service:8081", "[::1]:1"} {
+		if err := CheckEndpoint("-endpoint", good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", "host", ":8081", "host:0", "host:65536", "host:http", "::1:80"} {
+		if err := CheckEndpoint("-endpoint", bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	if _, err := Port("-probe-port", 65536); err == nil {
+		t.Error("port 65536 was taken")
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// demoServer is where the demonstration's server answers: the address the user's document gives.
+const demoServer = "127.0.0.1:31081"
+
+// demoFault is what the demonstration breaks: the stage says in words how.
+type demoFault struct {
+	what    string
+	command string
+	inject  func(ctx context.Context) (heal func() error, err error)
+}
+
+// stage is a running mesh to demonstrate on.
+type stage struct {
+	nodes int
+	fault demoFault
+	close func() error
+}
+
+func newDemo() *cobra.Command {
+	seconds := 0
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Runs a mesh of four nodes on this machine, breaks a path and heals it",
+		Long: `Runs a mesh of four nodes on this machine, breaks a path and heals it.
+
+As root: four nodes and their pods in network namespaces with a real vxlan overlay, the server in its
+own pod and eight agents as user 65534, all as in a cluster. Without root: the agents on loopback
+addresses, and the fault is a hook in them. The server answers on http://` + demoServer + ` either way.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if seconds > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+				defer cancel()
+			}
+			return demo(ctx, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().IntVar(&seconds, "seconds", 0, "stop after so many `seconds`; 0 stays until Ctrl-C")
+	return cmd
+}
+
+func demo(ctx context.Context, out io.Writer) (err error) {
+	build := loopbackStage
+	if os.Getuid() == 0 {
+		build = labStage
+	}
+	s, err := build(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.play(ctx, out); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	fmt.Fprintf(out, `
+The mesh goes on running. Try, in another terminal:
+
+  curl http://%[1]s/api/v1/connectivity_check
+  curl 'http://%[1]s/api/v1/matrix?format=text'
+  curl 'http://%[1]s/api/v1/matrix?state=failing'
+  curl 'http://%[1]s/api/v1/matrix?state=all&source=node1&destination=node3'
+  curl http://%[1]s/api/v1/agents/
+  curl http://%[1]s/metrics
+
+Ctrl-C ends it.
+`, demoServer)
+	<-ctx.Done()
+	return nil
+}
+
+// play shows the healthy mesh, the broken one and the healed one. A demonstration cut short is no error.
+func (s *stage) play(ctx context.Context, out io.Writer) error {
+	total := 4*s.nodes*s.nodes - 2*s.nodes
+	began := time.Now()
+	ready := func(m *demoMatrix) bool { return m.State == "ok" && m.total() == total }
+	if !s.await(ctx, out, fmt.Sprintf("waiting for all %d paths", total), ready) {
+		return nil
+	}
+	fmt.Fprintf(out, "all %d paths ok after %.1f s\n\n", total, time.Since(began).Seconds())
+	if err := show(ctx, out); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nNow we break %s:\n  %s\n", s.fault.what, s.fault.command)
+	began = time.Now()
+	heal, err := s.fault.inject(ctx)
+	if err != nil {
+		return err
+	}
+	if !s.await(ctx, out, "waiting for the matrix to say so", func(m *demoMatrix) bool {
+		return m.State == "failing" && m.Paths["pod-to-pod"]["failing"] == 2*(s.nodes-1) && m.Paths["host-to-pod"]["failing"] == 2*(s.nodes-1)
+	}) {
+		return heal()
+	}
+	fmt.Fprintf(out, "all failing paths named after %.1f s\n\n", time.Since(began).Seconds())
+	if err := show(ctx, out); err != nil {
+		return errors.Join(err, heal())
+	}
+	fmt.Fprintf(out, "\nNow we heal it.\n")
+	began = time.Now()
+	if err := heal(); err != nil {
+		return err
+	}
+	if !s.await(ctx, out, "waiting for all paths", ready) {
+		return nil
+	}
+	fmt.Fprintf(out, "all %d paths ok again after %.1f s\n", total, time.Since(began).Seconds())
+	return nil
+}
+
+// demoMatrix is what the demonstration reads of the matrix.
+type demoMatrix struct {
+	State string                    `json:"state"`
+	Paths map[string]map[string]int `json:"paths"`
+}
+
+func (m *demoMatrix) total() (n int) {
+	for _, p := range m.Paths {
+		n += p["total"]
+	}
+	return n
+}
+
+// await asks the server until ready is true; false when ctx ended first.
+func (s *stage) await(ctx context.Context, out io.Writer, what string, ready func(*demoMatrix) bool) bool {
+	fmt.Fprintf(out, "%s ...\n", what)
+	for ctx.Err() == nil {
+		var text strings.Builder
+		m := new(demoMatrix)
+		if fetch(ctx, "http://"+demoServer, "/api/v1/matrix", &text) == nil && json.Unmarshal([]byte(text.String()), m) == nil && ready(m) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+func show(ctx context.Context, out io.Writer) error {
+	fmt.Fprintf(out, "$ curl 'http://%s/api/v1/matrix?format=text'\n", demoServer)
+	err := fetch(ctx, "http://"+demoServer, "/api/v1/matrix?format=text", out)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

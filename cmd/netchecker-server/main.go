@@ -1,0 +1,152 @@
+// Command netchecker-server takes the agents' rows and reports and says which pairs of nodes fail.
+// This file turns flags, environment and signals into a server.Config; the work is in cmd/server.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"netchecker/cmd/cli"
+	"netchecker/cmd/server"
+	"netchecker/mesh"
+	"netchecker/probe/evidence"
+	"netchecker/probe/service"
+)
+
+var version string // stamped at link time
+
+func main() {
+	fs := flag.NewFlagSet("netchecker-server", flag.ContinueOnError)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := run(ctx, fs, os.Args[1:], os.Getenv)
+	stop()
+	cli.Exit("netchecker-server", fs, err)
+}
+
+// flags are the values that need more than the flag package to become a Config.
+type flags struct {
+	logging                                            cli.Logging
+	auth, secretFile, join, services, advertise        string
+	gossipPort                                         uint
+	reportTTL, pingTimeout, checkInterval              time.Duration
+	etcdEndpoints, etcdTree, etcdKey, etcdCert, etcdCA string
+	webConfig                                          string
+	kubeproxyInit, showVersion                         bool
+}
+
+func register(fs *flag.FlagSet, c *server.Config, f *flags) {
+	f.logging.Register(fs)
+	fs.StringVar(&c.Endpoint, "endpoint", c.Endpoint, "`host:port` to serve on")
+	fs.StringVar(&c.DataDir, "data-dir", "", "`folder` that keeps the reports over a restart; memory without it")
+	fs.Var((*cli.Seconds)(&c.ReportTTL), "report-ttl", "how long an agent nobody expects is remembered after its last report, in `seconds` or as a duration")
+	fs.Var((*cli.Seconds)(&f.pingTimeout), "ping-timeout", "kept for old manifests: there is nothing to ping yet")
+	fs.Var((*cli.Seconds)(&f.checkInterval), "check-interval", "kept for old manifests: the check is made when it is asked for")
+	fs.StringVar(&f.auth, "auth", "", "`secret or none`; default secret when -secret-file is given")
+	fs.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret shared by servers and agents")
+	fs.BoolVar(&c.AllowUnsigned, "allow-unauthenticated-reports", false, "take reports of old agents, which carry no signature")
+	fs.StringVar(&f.join, "join", "", "`seeds` of the gossip, host:port or DNS names, separated by commas")
+	fs.UintVar(&f.gossipPort, "gossip-port", uint(c.GossipPort), "`port` (UDP and TCP) of the gossip; 0 for none")
+	fs.StringVar(&c.GossipKeyFile, "gossip-key-file", "", "`file` with the gossip keyring, read again when it changes")
+	fs.StringVar(&f.advertise, "advertise", "", "`addresses` for the gossip to advertise; default MY_POD_IP, else that of the default route")
+	fs.StringVar(&f.services, "services", "", "`services` that the agents probe")
+	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
+	fs.BoolVar(&f.kubeproxyInit, "kubeproxyinit", false, "keep reports as objects of Kubernetes (not yet)")
+	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd (not yet)")
+	fs.StringVar(&f.etcdTree, "etcd-tree", "netchecker", "root of the keys in etcd")
+	fs.StringVar(&f.etcdKey, "etcd-key", "", "`file` of the client's key for etcd")
+	fs.StringVar(&f.etcdCert, "etcd-cert", "", "`file` of the client's certificate for etcd")
+	fs.StringVar(&f.etcdCA, "etcd-ca", "", "`file` of etcd's CA")
+	fs.StringVar(&f.webConfig, "web-config", "", "`file` with TLS and basic auth (not yet)")
+	fs.BoolVar(&f.showVersion, "version", false, "print the version and stop")
+}
+
+func run(ctx context.Context, fs *flag.FlagSet, args []string, getenv func(string) string) error {
+	cfg, f := server.Default, flags{}
+	register(fs, &cfg, &f)
+	if err := cli.Parse(fs, args, getenv); err != nil {
+		return err
+	}
+	cfg.Version = cli.Version(version)
+	if f.showVersion {
+		fmt.Println("netchecker-server", cfg.Version)
+		return nil
+	}
+	cfg.Log = f.logging.Logger(os.Stderr)
+	if err := f.fill(&cfg, getenv); err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	return server.Run(ctx, cfg)
+}
+
+func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
+	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit, "-etcd-endpoints": f.etcdEndpoints != "", "-web-config": f.webConfig != ""} {
+		if given {
+			return fmt.Errorf("%s: this version cannot do that yet; without it reports are kept under -data-dir or in memory", flag)
+		}
+	}
+	if err := cli.CheckEndpoint("-endpoint", c.Endpoint); err != nil {
+		return err
+	}
+	if c.ReportTTL < time.Second {
+		return fmt.Errorf("-report-ttl %v: want at least 1 s", c.ReportTTL)
+	}
+	if c.PairMetricsNodes < 0 || c.PairMetricsNodes > 5000 {
+		return fmt.Errorf("-pair-metrics-nodes %d: want 0 to 5000", c.PairMetricsNodes)
+	}
+	if f.gossipPort > 0 {
+		if _, err := cli.Port("-gossip-port", f.gossipPort); err != nil {
+			return err
+		}
+	}
+	c.GossipPort = uint16(f.gossipPort)
+	c.Join = cli.SplitList(f.join)
+	if c.Services, err = service.Parse(f.services); err != nil {
+		return fmt.Errorf("-services: %w", err)
+	}
+	if c.Secret, err = cli.Secret(f.auth, f.secretFile); err != nil {
+		return err
+	}
+	if err := f.names(c, getenv); err != nil {
+		return err
+	}
+	addrs, err := cli.Addresses(f.advertise, getenv)
+	if err != nil {
+		return err
+	}
+	for _, addr := range addrs {
+		if addr.Is4() {
+			c.IPv4 = addr
+		} else {
+			c.IPv6 = addr
+		}
+	}
+	if len(addrs) == 0 {
+		if addr, _, err := evidence.DefaultAddress(false); err == nil {
+			c.IPv4 = addr
+		} else if addr, _, err := evidence.DefaultAddress(true); err == nil {
+			c.IPv6 = addr
+		}
+	}
+	return nil
+}
+
+func (f *flags) names(c *server.Config, getenv func(string) string) (err error) {
+	c.Node, c.Pod = getenv("MY_NODE_NAME"), getenv("MY_POD_NAME")
+	if c.Node == "" {
+		if c.Node, err = os.Hostname(); err != nil {
+			return fmt.Errorf("MY_NODE_NAME is not set and the host has no name: %w", err)
+		}
+	}
+	if c.Pod == "" {
+		c.Pod = "netchecker-server-" + c.Node
+	}
+	if err := mesh.CheckName("node name (MY_NODE_NAME)", c.Node); err != nil {
+		return err
+	}
+	return mesh.CheckName("pod name (MY_POD_NAME)", c.Pod)
+}

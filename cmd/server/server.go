@@ -1,0 +1,213 @@
+// Package server wires one server together: the HTTP face, the matrix, the store and the gossip
+// that tells it which agents should exist. It starts every long-lived goroutine, waits for all of
+// them, and reads no flag, environment or signal.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"netchecker/api"
+	"netchecker/api/metrics"
+	"netchecker/api/store"
+	"netchecker/mesh"
+	"netchecker/mesh/gossip"
+	"netchecker/probe/service"
+)
+
+// Config says what a server serves and where.
+type Config struct {
+	// Endpoint is the host:port to serve on.
+	Endpoint string
+	// Node and Pod are the names of the server's node and pod.
+	Node, Pod string
+	// IPv4 and IPv6 are the addresses that gossip advertises; without any there is no gossip.
+	IPv4, IPv6 netip.Addr
+	// GossipPort is the gossip's port, UDP and TCP; 0 runs without gossip.
+	GossipPort uint16
+	// Join lists the seeds of the gossip.
+	Join []string
+	// GossipKeyFile holds the gossip keyring; "" for none.
+	GossipKeyFile string
+	// DataDir keeps the reports over a restart; "" keeps them in memory only.
+	DataDir string
+	// Secret authenticates reports and rows; empty for none.
+	Secret []byte
+	// AllowUnsigned takes reports of old agents, which carry no signature.
+	AllowUnsigned bool
+	// ReportTTL is how long an agent nobody expects is remembered after its last report.
+	ReportTTL time.Duration
+	// Services are handed to the agents to probe.
+	Services []service.Target
+	// PairMetricsNodes is up to how many nodes every path has its own series.
+	PairMetricsNodes int
+	Version          string
+	Log              *slog.Logger
+	// Listening, when set, is told where the server listens.
+	Listening func(net.Addr)
+}
+
+// Default holds the values of flags that are not given.
+var Default = Config{Endpoint: "0.0.0.0:8081", GossipPort: gossip.DefaultPort, ReportTTL: time.Hour, PairMetricsNodes: 30}
+
+// shutdownGrace is what requests under way get to end.
+const shutdownGrace = 5 * time.Second
+
+// Server is one running server.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	matrix *mesh.Matrix
+	gossip *gossip.Gossip
+}
+
+// Run is the life of a server: it returns nil when ctx has ended and all is closed, or the error
+// that keeps it from starting.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, matrix: mesh.NewMatrix()}
+	kept, closeStore, err := s.openStore()
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	if err := s.startGossip(); err != nil {
+		return err
+	}
+	if s.gossip != nil {
+		defer s.gossip.Close()
+	}
+	face, err := s.face(kept)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Endpoint)
+	if err != nil {
+		return fmt.Errorf("-endpoint: %w", err)
+	}
+	if cfg.Listening != nil {
+		cfg.Listening(listener.Addr())
+	}
+	s.log.Info("server runs", "endpoint", listener.Addr().String(), "version", cfg.Version, "data", cfg.DataDir, "gossip", s.gossip != nil)
+	return s.live(ctx, face, listener)
+}
+
+func (s *Server) live(ctx context.Context, face http.Handler, listener net.Listener) error {
+	conns := api.MaxConns()
+	web := api.HTTPServer(face, conns)
+	web.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := web.Serve(api.LimitListener(listener, conns)); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer cancel()
+		if s.gossip != nil { // agents stop posting here when they hear it
+			if err := s.gossip.Leave(fresh); err != nil {
+				s.log.Warn("leave", "error", err)
+			}
+		}
+		if err := web.Shutdown(fresh); err != nil {
+			return web.Close()
+		}
+		return nil
+	})
+	g.Go(func() error { return s.followRoster(ctx) })
+	return g.Wait()
+}
+
+// followRoster tells the matrix of every change of the roster.
+func (s *Server) followRoster(ctx context.Context) error {
+	if s.gossip == nil {
+		return nil
+	}
+	for {
+		s.matrix.SetRoster(s.gossip.Roster(), time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.gossip.Changed():
+		}
+	}
+}
+
+func (s *Server) roster() *mesh.Roster {
+	if s.gossip == nil {
+		return nil
+	}
+	return s.gossip.Roster()
+}
+
+func (s *Server) sighted(a mesh.Agent) {
+	if s.gossip != nil {
+		s.gossip.Hint([]mesh.Agent{a})
+	}
+}
+
+func (s *Server) startGossip() (err error) {
+	if s.cfg.GossipPort == 0 || !s.cfg.IPv4.IsValid() && !s.cfg.IPv6.IsValid() {
+		s.log.Warn("no gossip: the agents that should exist are those that report")
+		return nil
+	}
+	_, port, err := net.SplitHostPort(s.cfg.Endpoint)
+	if err != nil {
+		return fmt.Errorf("-endpoint %q: want host:port", s.cfg.Endpoint)
+	}
+	number, err := net.LookupPort("tcp", port)
+	if err != nil {
+		return fmt.Errorf("-endpoint %q: port %q: want 1 to 65535", s.cfg.Endpoint, port)
+	}
+	self := mesh.Agent{Name: s.cfg.Pod, Key: mesh.Key{Node: s.cfg.Node}, Role: mesh.RoleServer, IPv4: s.cfg.IPv4, IPv6: s.cfg.IPv6,
+		ProbePort: uint16(number), GossipPort: s.cfg.GossipPort, Boot: uint64(time.Now().UnixNano())}
+	s.gossip, err = gossip.Start(gossip.Config{Self: self, Bind: netip.AddrPortFrom(netip.Addr{}, s.cfg.GossipPort),
+		Seeds: s.cfg.Join, KeyFile: s.cfg.GossipKeyFile, Log: s.log})
+	return err
+}
+
+// openStore opens the bolt file under DataDir, or memory without one.
+func (s *Server) openStore() (api.Store, func(), error) {
+	if s.cfg.DataDir == "" {
+		return store.NewMemory(), func() {}, nil
+	}
+	b, err := store.OpenBolt(filepath.Join(s.cfg.DataDir, "reports.db"), s.log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-data-dir: %w", err)
+	}
+	return b, func() {
+		if err := b.Close(); err != nil {
+			s.log.Error("store not closed", "error", err)
+		}
+	}, nil
+}
+
+// face builds the HTTP face and its metrics.
+func (s *Server) face(kept api.Store) (http.Handler, error) {
+	keys := api.NewKeys(s.cfg.Secret)
+	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Auth: api.AuthNone,
+		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
+	if keys != nil {
+		cfg.Auth, cfg.Keys, cfg.MeshKeys = api.AuthSecret, keys, keys
+	}
+	face, err := api.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	face.Mount("/metrics", metrics.Server(face, s.cfg.Version, s.cfg.PairMetricsNodes))
+	return face.Handler(), nil
+}
