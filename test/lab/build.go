@@ -1,11 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -34,6 +36,24 @@ var nodeSysctls = map[string]string{
 	"ipv6/conf/all/forwarding":        "1",
 	"bridge/bridge-nf-call-iptables":  "1", // as Kubernetes asks for
 	"bridge/bridge-nf-call-ip6tables": "1",
+}
+
+// needBridgeFilter loads br_netfilter unless the kernel has it: without it the answers of a pod to
+// its neighbour on the same bridge do not pass iptables, and services fail between the two. The
+// machine's own bridges go on as before.
+func needBridgeFilter() error {
+	const setting = "/proc/sys/net/bridge/bridge-nf-call-"
+	if _, err := os.Stat(setting + "iptables"); err == nil {
+		return nil
+	}
+	if out, err := exec.Command("modprobe", "br_netfilter").CombinedOutput(); err != nil {
+		return fmt.Errorf("modprobe br_netfilter: %w: %s", err, bytes.TrimSpace(out))
+	}
+	var errs []error
+	for _, kind := range []string{"iptables", "ip6tables", "arptables"} {
+		errs = append(errs, os.WriteFile(setting+kind, []byte("0"), 0o644))
+	}
+	return errors.Join(errs...)
 }
 
 // buildFabric makes the switches. All racks but the first hang on the first by an uplink, veth

@@ -10,8 +10,8 @@
 //
 // Everything lives in its own namespaces; the machine's own network is not touched. Several labs
 // can exist at once: their namespaces are named nc-<lab>-node3 and so on, and what a killed lab
-// left behind is removed by the next [Start]. All of it needs root, and the programs ip, bridge,
-// iptables and nft.
+// left behind is removed by the next [Start]. All of it needs root, the programs sh, ip, bridge,
+// iptables and nft, and the kernel module br_netfilter, which is loaded if it is missing.
 //
 // The lab starts no agent and no server: it has places for them ([Lab.Command] runs a program in
 // a namespace without any privilege), and a DNS server of its own in the DNS pod.

@@ -82,7 +82,7 @@ func TestEachFaultBreaksItsPathsAndHeals(t *testing.T) {
 	for shard := range faultLabs {
 		wg.Go(func() {
 			t.Run(fmt.Sprintf("lab%d", shard), func(t *testing.T) {
-				r := startRig(t, lab.Config{Nodes: 5, Zones: 2})
+				r := startRig(t, lab.Config{Nodes: 5, Zones: 2, IPv6: shard%2 == 0})
 				r.check(t, "")
 				for i := shard; i < len(faultCases); i += faultLabs {
 					c := faultCases[i]
@@ -104,4 +104,7 @@ func (r rig) breakAndHeal(t *testing.T, c faultCase) {
 		t.Error(err)
 	}
 	r.check(t, "")
+	if r.Config().IPv6 {
+		r.checkFamily(t, "", overIPv6)
+	}
 }

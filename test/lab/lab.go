@@ -65,6 +65,9 @@ func Start(ctx context.Context, cfg Config) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("lab: needs root: network namespaces")
 	}
+	if err := needBridgeFilter(); err != nil {
+		return nil, fmt.Errorf("lab %q: %w", cfg.Name, err)
+	}
 	if err := claim(cfg.Name); err != nil {
 		return nil, fmt.Errorf("lab %q: %w", cfg.Name, err)
 	}
