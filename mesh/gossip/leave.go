@@ -16,8 +16,9 @@ const (
 // open: Close them after the lame duck's time. After Leave we never come back; start anew for that.
 //
 // Memberlist knows left from dead but does not tell: it calls NotifyLeave for both with a node
-// whose state it never sets. So the farewell goes ahead as a flag in our meta. Memberlist's own
-// message follows later, since on its way it would take the place of the flag in the queues.
+// whose state it never sets. So the farewell goes ahead as a flag in our meta, and twice: among few
+// members news is sent so few times that one in 500 would miss it and expect us for 24 h more.
+// Memberlist's own message follows later, since it takes the place of the flag in the queues.
 func (g *Gossip) Leave(ctx context.Context) error {
 	g.selfMu.Lock()
 	first := !g.leaving
@@ -27,8 +28,10 @@ func (g *Gossip) Leave(ctx context.Context) error {
 		return nil
 	}
 	g.cancelJoins()
-	if err := g.advertise(left(ctx, farewellSent)); err != nil {
-		return err
+	for range 2 {
+		if err := g.advertise(left(ctx, farewellSent)); err != nil {
+			return err
+		}
 	}
 	if len(g.contacts.Load().alive) > 0 {
 		wait := time.NewTimer(farewellSpread)

@@ -183,7 +183,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) time
 		if time.Since(begin) > limit {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 	return time.Since(begin)
 }
