@@ -1,0 +1,59 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// healthz serves GET /healthz: 200 while the process serves at all.
+func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
+
+// readyz serves GET /readyz: 503 while the store does not keep or nobody knows which agents exist.
+func (s *Server) readyz(c echo.Context) error {
+	if err := s.cfg.Store.Err(); err != nil {
+		return failf(http.StatusServiceUnavailable, "store: %w", err)
+	}
+	if _, err := s.cfg.Expected.Expected(s.now()); err != nil {
+		return failf(http.StatusServiceUnavailable, "agents expected: %w", err)
+	}
+	return c.String(http.StatusOK, "ok\n")
+}
+
+// getFindings serves GET /api/v1/findings.
+func (s *Server) getFindings(c echo.Context) error {
+	answer := struct {
+		Findings []Finding `json:"findings"`
+	}{s.findings(s.now())}
+	if answer.Findings == nil {
+		answer.Findings = []Finding{}
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("findings: %w", err)
+	}
+	return c.JSONBlob(http.StatusOK, body)
+}
+
+// indexText names the pages.
+const indexText = `netchecker server %s
+
+/api/v1/connectivity_check       200 when every agent reports, 400 with the list of those that do not; ?matrix=true also checks the paths
+/api/v1/matrix?format=text       every path between every pair of nodes, for reading; format=json, text, csv
+    &state=all                   also: ok, degraded, failing, unknown (default: all that is not ok)
+    &path=pod-to-pod             also: host-to-pod, pod-to-host, host-to-host
+    &source=NODE&destination=NODE
+/api/v1/findings                 what is broken, and why
+/api/v1/agents/                  the last report of each agent
+/api/v1/agents/NAME              that of one agent
+/api/v1/ping                     200
+/metrics                         for Prometheus
+/healthz /readyz                 for Kubernetes
+`
+
+// index serves GET / until a page is mounted there.
+func (s *Server) index(c echo.Context) error {
+	return c.String(http.StatusOK, fmt.Sprintf(indexText, s.cfg.Version))
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// query is what a reader of the matrix asked for.
+type query struct {
+	format string
+	filter mesh.Filter
+	all    bool // every state
+}
+
+var formats = []string{"json", "text", "csv"}
+
+// queryWords are the parameters of the matrix.
+var queryWords = []string{"destination", "format", "path", "source", "state"}
+
+const (
+	stateWords = "all, ok, degraded, failing, unknown"
+	pathWords  = "pod-to-pod, host-to-pod, pod-to-host, host-to-host"
+)
+
+// parseQuery reads the matrix's parameters. Lists may be separated by commas or given in several
+// parameters. Its errors name the allowed values.
+func parseQuery(values url.Values) (q query, err error) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(queryWords, key) {
+			return q, fmt.Errorf("parameter %q: want one of %s", clip(key), strings.Join(queryWords, ", "))
+		}
+	}
+	q.format = "json"
+	if list := split(values["format"]); len(list) > 0 {
+		q.format = list[len(list)-1]
+	}
+	if !slices.Contains(formats, q.format) {
+		return q, fmt.Errorf("format %q: want one of %s", clip(q.format), strings.Join(formats, ", "))
+	}
+	for _, word := range split(values["state"]) {
+		if word == "all" {
+			q.all = true
+			continue
+		}
+		state, err := probe.ParseState(word)
+		if err != nil {
+			return q, fmt.Errorf("state %q: want one of %s", clip(word), stateWords)
+		}
+		q.filter.States |= mesh.WantState(state)
+	}
+	if q.all {
+		q.filter.States = 0
+	} else if q.filter.States == 0 {
+		q.filter.States = mesh.WantState(probe.Degraded) | mesh.WantState(probe.Failing) | mesh.WantState(probe.Unknown)
+	}
+	for _, word := range split(values["path"]) {
+		kind, err := mesh.ParsePathKind(word)
+		if err != nil {
+			return q, fmt.Errorf("path %q: want one of %s", clip(word), pathWords)
+		}
+		q.filter.Kinds |= mesh.WantKind(kind)
+	}
+	if q.filter.Source, err = nodeWord("source", values); err != nil {
+		return q, err
+	}
+	q.filter.Destination, err = nodeWord("destination", values)
+	return q, err
+}
+
+func split(values []string) (out []string) {
+	for _, v := range values {
+		for word := range strings.SplitSeq(v, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				out = append(out, word)
+			}
+		}
+	}
+	return out
+}
+
+func nodeWord(what string, values url.Values) (string, error) {
+	list := split(values[what])
+	switch len(list) {
+	case 0:
+		return "", nil
+	case 1:
+		return list[0], mesh.CheckName(what, clip(list[0]))
+	}
+	return "", fmt.Errorf("%s: want the name of one node", what)
+}
+
+// checkNodes refuses names of nodes that the view does not know: an empty answer would pass for a
+// healthy node.
+func (q *query) checkNodes(agents []mesh.AgentView) error {
+	for what, name := range map[string]string{"source": q.filter.Source, "destination": q.filter.Destination} {
+		if name == "" || slices.ContainsFunc(agents, func(a mesh.AgentView) bool { return a.Node == name }) {
+			continue
+		}
+		var known []string
+		for _, a := range agents {
+			if len(known) == 0 || known[len(known)-1] != a.Node {
+				known = append(known, a.Node)
+			}
+		}
+		text := strings.Join(known[:min(len(known), 20)], ", ")
+		if len(known) > 20 {
+			text += ", …"
+		}
+		return fmt.Errorf("%s %q: no such node, there are %d: %s", what, clip(name), len(known), text)
+	}
+	return nil
+}
+
+// getMatrix serves GET /api/v1/matrix. The answer is written as it is made, out of one view.
+func (s *Server) getMatrix(c echo.Context) error {
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return failf(http.StatusBadRequest, "query: %w", err)
+	}
+	q, err := parseQuery(values)
+	if err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	now := s.now()
+	m := &snapshot{view: s.cfg.Matrix.View(now), query: q, conflicts: s.Conflicts(), findings: s.findings(now)}
+	m.agents = m.view.Agents()
+	if err := q.checkNodes(m.agents); err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "no-store")
+	switch q.format {
+	case "text":
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		return m.writeText(c.Response())
+	case "csv":
+		h.Set("Content-Type", "text/csv; charset=utf-8")
+		return m.writeCSV(c.Response())
+	}
+	h.Set("Content-Type", "application/json")
+	return m.writeJSON(c.Response())
+}
+
+// snapshot is what an answer about the matrix is made of.
+type snapshot struct {
+	view      *mesh.View
+	agents    []mesh.AgentView
+	query     query
+	conflicts map[string]Conflict
+	findings  []Finding
+}
+
+func (s *Server) findings(now time.Time) []Finding {
+	if s.cfg.Findings == nil {
+		return nil
+	}
+	return s.cfg.Findings(now)
+}

@@ -1,0 +1,212 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// Store keeps the last report of each agent. Its methods may be called by many goroutines. Records
+// are immutable on both sides.
+type Store interface {
+	// Put keeps the record under its name in place of the one before. It may return before the record
+	// is durable; what then goes wrong, Err says.
+	Put(ctx context.Context, rec *Record) error
+	// Get returns the record with the name, nil when there is none.
+	Get(ctx context.Context, name string) (*Record, error)
+	// All returns every record, sorted by name. An error means that nobody knows, not that there are none.
+	All(ctx context.Context) ([]*Record, error)
+	// Delete removes records; names that are not there are no error.
+	Delete(ctx context.Context, names ...string) error
+	// Err says what keeps the store from keeping, nil when it works.
+	Err() error
+}
+
+// Matrix is where rows go and views come from: a *mesh.Matrix.
+type Matrix interface {
+	Put(row *mesh.Row, via string, now time.Time) error
+	View(now time.Time) *mesh.View
+}
+
+// KeySource knows the keys of agents by name: *Keys for AuthSecret. Nil keys mean a stranger.
+type KeySource interface{ KeysOf(name string) *Keys }
+
+// Config says what a Server serves and for whom. Store, Matrix and Log are required.
+type Config struct {
+	Store  Store
+	Matrix Matrix
+	// Expected knows which agent pods there are; nil derives them from Roster and the reports.
+	Expected Expecter
+	// Roster returns the agents that gossip knows; nil, or a nil roster, stands for none.
+	Roster func() *mesh.Roster
+	// Sighted is told of every agent whose row shows it new or changed, so that gossip can look for it.
+	Sighted func(mesh.Agent)
+	// Findings returns what diagnosis found; nil for none.
+	Findings func(now time.Time) []Finding
+
+	// Auth is how agents prove who they are, Keys holds their keys and MeshKeys those of the mesh, with
+	// which peers sign what they relay. AuthNone needs neither.
+	Auth     Auth
+	Keys     KeySource
+	MeshKeys *Keys
+	// AllowUnsigned takes reports, not rows, without a signature: those of old agents.
+	AllowUnsigned bool
+
+	// ReportTTL is how long an agent nobody expects is remembered after its last report; 0 means an hour.
+	ReportTTL time.Duration
+	// MaxAgents bounds the agents and records; 0 means 20,200, those of 5,000 nodes in a rolling update.
+	MaxAgents int
+	// Version is what the index says of this program.
+	Version string
+	// Now is the server's clock; nil means the real one.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Finding is one diagnosed fault. It is encoded by encoding/json into the matrix and /api/v1/findings.
+type Finding interface {
+	// Headline is the severity and the sentence that an operator can act on, for the matrix's text form.
+	Headline() string
+}
+
+// Server is the HTTP face. Any goroutine may use it.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	started time.Time
+	codec   *mesh.Codec
+	tables  mesh.Tables
+	runs    runs
+	book    book
+	news    newsLog
+	mounted map[string]http.Handler
+
+	bodies  budget
+	decodes slots
+	answers slots
+	reports intake
+	rows    intake
+
+	stateMu sync.Mutex // guards the two below
+	state   probe.State
+	stateAt time.Time
+}
+
+// New returns a server, or an error naming what of the configuration cannot be.
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.Store == nil || cfg.Matrix == nil || cfg.Log == nil:
+		return nil, errors.New("api: no Store, Matrix or Log")
+	case cfg.Auth != AuthNone && cfg.Auth != AuthSecret:
+		return nil, fmt.Errorf("auth %q: want secret or none", cfg.Auth)
+	case cfg.Auth != AuthNone && cfg.Keys == nil:
+		return nil, fmt.Errorf("auth %s: no keys", cfg.Auth)
+	case cfg.ReportTTL < 0 || cfg.MaxAgents < 0:
+		return nil, errors.New("api: negative ReportTTL or MaxAgents")
+	}
+	cfg.ReportTTL = cmp.Or(cfg.ReportTTL, time.Hour)
+	cfg.MaxAgents = cmp.Or(cfg.MaxAgents, 20_200)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Roster == nil {
+		cfg.Roster = func() *mesh.Roster { return nil }
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, started: cfg.Now(), codec: mesh.NewCodec(),
+		runs: runs{byName: map[string]*run{}, most: cfg.MaxAgents}, mounted: map[string]http.Handler{},
+		bodies:  budget{most: maxInFlight},
+		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, 16)}
+	s.book.init()
+	s.news.init()
+	if cfg.Expected == nil {
+		s.cfg.Expected = rosterExpecter{s}
+	}
+	if cfg.Auth == AuthNone {
+		s.log.Warn("no authentication: whoever reaches this server can report for any agent; use a secret file")
+	}
+	return s, nil
+}
+
+// Mount serves everything at path with h: "/metrics", or "/" for the page. It must be called before Handler.
+func (s *Server) Mount(path string, h http.Handler) { s.mounted[path] = h }
+
+// Handler returns the whole face. It is called once, after the last Mount.
+func (s *Server) Handler() http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(io.Discard) // what goes wrong is said to s.log or to the client
+	e.HTTPErrorHandler = s.answerError
+	e.Use(s.recovered)
+	read := func(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+		e.Match([]string{http.MethodGet, http.MethodHead}, path, h, m...)
+	}
+	e.POST("/api/v1/agents/:name", s.postReport)
+	e.POST("/api/v1/agents/:name/row", s.postRow)
+	read("/api/v1/agents/:name", s.getReport)
+	read("/api/v1/agents/", s.getReports, s.large)
+	read("/api/v1/agents", s.getReports, s.large)
+	read("/api/v1/connectivity_check", s.connectivityCheck)
+	read("/api/v1/ping", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	read("/api/v1/matrix", s.getMatrix, s.large)
+	read("/api/v1/findings", s.getFindings)
+	read("/healthz", s.healthz)
+	read("/readyz", s.readyz)
+	if s.mounted["/"] == nil {
+		read("/", s.index)
+	}
+	for path, h := range s.mounted {
+		if path == "/metrics" {
+			read(path, echo.WrapHandler(h), s.large)
+			continue
+		}
+		read(path, echo.WrapHandler(h))
+		if path == "/" {
+			read("/*", echo.WrapHandler(h))
+		}
+	}
+	return e
+}
+
+// View returns the matrix as it stands now.
+func (s *Server) View() *mesh.View { return s.cfg.Matrix.View(s.now()) }
+
+// Reports and Rows count what agents posted since the server started.
+func (s *Server) Reports() Intake { return s.reports.snapshot() }
+
+// Rows counts rows as Reports counts reports.
+func (s *Server) Rows() Intake { return s.rows.snapshot() }
+
+// StoreErr says what keeps the store from keeping, nil when it works.
+func (s *Server) StoreErr() error { return s.cfg.Store.Err() }
+
+// Conflicts lists the agents under whose name a second address reported within the last ten minutes.
+func (s *Server) Conflicts() map[string]Conflict {
+	return s.runs.conflicts(s.now().Add(-conflictShown))
+}
+
+// conflictShown is how long a refused second address stays visible.
+const conflictShown = 10 * time.Minute
+
+// stateNow is the matrix's state, at most a second old: every row's answer carries it, and counting
+// 10,000 agents for each of 667 rows a second would take longer than taking the rows.
+func (s *Server) stateNow(now time.Time) probe.State {
+	s.stateMu.Lock()
+	defer s.stateMu.Unlock()
+	if age := now.Sub(s.stateAt); age < 0 || age >= time.Second {
+		s.state, s.stateAt = s.cfg.Matrix.View(now).State(), now
+	}
+	return s.state
+}
