@@ -24,6 +24,9 @@ type Config struct {
 	// Local4 and Local6 are the addresses to listen on; the zero Addr means all of them.
 	Local4, Local6 netip.Addr
 
+	// Any answers as whoever is asked for, each with a table row of its own: for load tests, where one
+	// process stands for thousands of agents.
+	Any bool
 	// PerSource and Total limit answers per second, to one source address (0: 400) and in all (0: 40,000).
 	PerSource, Total int
 	// Senders bounds the table of who was heard (0: 20,000 rows); the least recent goes first.

@@ -70,7 +70,8 @@ func (r *Responder) Answer(reply, packet []byte, from netip.AddrPort, now probe.
 		r.stats.Limited++
 		return false
 	}
-	forUs := p.Responder == r.cfg.Self || p.Responder == 0
+	asked := p.Responder
+	forUs := asked == r.cfg.Self || asked == 0 || r.cfg.Any
 	p.Type, p.Received, p.Highest = probe.TypeReply, 0, 0
 	// A request meant for another identity is answered, since that is how its sender learns of an
 	// address conflict. It belongs to another sequence than the one that we count.
@@ -78,6 +79,9 @@ func (r *Responder) Answer(reply, packet []byte, from netip.AddrPort, now probe.
 		return false
 	}
 	r.sign(&p)
+	if r.cfg.Any {
+		p.Responder = asked
+	}
 	p.Encode(reply)
 	r.stats.Answered++
 	return true
@@ -85,7 +89,11 @@ func (r *Responder) Answer(reply, packet []byte, from netip.AddrPort, now probe.
 
 // enter counts a request that is meant for us and puts what we heard of its sender into it; false when it must not be answered.
 func (r *Responder) enter(p *probe.Packet, addr netip.Addr, now time.Duration) bool {
-	s := r.senders.get(senderKey{p.Sender, addr.Is6()}, now)
+	key := senderKey{p.Sender, addr.Is6()}
+	if r.cfg.Any {
+		key.id ^= p.Responder
+	}
+	s := r.senders.get(key, now)
 	switch s.enter(p, now) {
 	case entryReplay:
 		r.stats.Replayed++
