@@ -33,7 +33,13 @@ func (n *memnet) mesh(t *testing.T, count int) []*Gossip {
 
 func TestLeaveIsLeftAndDeathIsDead(t *testing.T) {
 	bubble(t, func(t *testing.T, net *memnet) {
-		members := net.mesh(t, 5)
+		members := make([]*Gossip, 5)
+		for i := range members {
+			cfg := net.config(testAgent(i), seedOf(testAgent(0)))
+			cfg.Retain = 2 * time.Hour
+			members[i] = start(t, cfg)
+		}
+		within(t, 30*time.Second, "the mesh whole", func() bool { return whole(members, 5) })
 		begin := time.Now()
 		if err := members[3].Leave(t.Context()); err != nil {
 			t.Fatal(err)
@@ -58,9 +64,9 @@ func TestLeaveIsLeftAndDeathIsDead(t *testing.T) {
 		if got := life(members[0], testAgent(4)); got != "agent-4 dead" {
 			t.Errorf("an hour after it died: %s, want agent-4 dead", got)
 		}
-		time.Sleep(DefaultRetain)
+		time.Sleep(90 * time.Minute)
 		if got := life(members[0], testAgent(4)); got != "absent" {
-			t.Errorf("a day after it died: %s, want absent", got)
+			t.Errorf("half an hour too long after it died: %s, want absent", got)
 		}
 	})
 }

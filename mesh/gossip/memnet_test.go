@@ -21,6 +21,7 @@ type memnet struct {
 	mu    sync.Mutex
 	ends  map[netip.AddrPort]*memEnd
 	cut   func(from, to netip.AddrPort) bool // nil: nothing is cut
+	drop  func(from, to netip.AddrPort) bool // packets only; streams pass
 	names map[string][]netip.Addr            // what lookups answer
 }
 
@@ -32,6 +33,12 @@ func (n *memnet) setCut(cut func(from, to netip.AddrPort) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut = cut
+}
+
+func (n *memnet) setDrop(drop func(from, to netip.AddrPort) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drop = drop
 }
 
 func (n *memnet) setName(name string, addrs ...netip.Addr) {
@@ -86,7 +93,11 @@ func (e *memEnd) WriteTo(b []byte, addr string) (time.Time, error) {
 	to := netip.MustParseAddrPort(addr)
 	e.net.mu.Lock()
 	e.largest = max(e.largest, len(b))
+	dropped := e.net.drop != nil && e.net.drop(e.addr, to)
 	e.net.mu.Unlock()
+	if dropped {
+		return time.Now(), nil
+	}
 	if peer := e.net.find(e.addr, to); peer != nil {
 		p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(e.addr), Timestamp: time.Now()}
 		select {

@@ -1,8 +1,6 @@
 package gossip
 
-import (
-	"net"
-)
+import "net"
 
 // stream is a connection that counts its bytes and that Shutdown can find.
 type stream struct {
@@ -13,12 +11,15 @@ type stream struct {
 func (s *socket) track(conn net.Conn) (net.Conn, error) {
 	c := &stream{Conn: conn, owner: s}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conns == nil {
+	open := s.conns != nil
+	if open {
+		s.conns[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	if !open {
 		conn.Close()
 		return nil, net.ErrClosed
 	}
-	s.conns[c] = struct{}{}
 	s.stats.streams.Add(1)
 	return c, nil
 }
