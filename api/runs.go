@@ -114,6 +114,8 @@ func (r *runs) take(m *message, now time.Time) (fresh bool, err error) {
 		if err := known.check(m.purpose, m.name, m.signature, now); err != nil {
 			return false, err
 		}
+	} else if m.signature == known.last[m.purpose] {
+		return false, errDuplicate
 	}
 	if m.row != nil {
 		if err := known.claim(m, now); err != nil {

@@ -1,0 +1,267 @@
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"netchecker/api"
+	"netchecker/mesh"
+)
+
+// Config says who posts and how.
+type Config struct {
+	// Name is the agent's pod name.
+	Name string
+	// Keys sign rows and reports, MeshKeys what peers are asked to relay; nil signs nothing.
+	Keys, MeshKeys *api.Keys
+	// Boot is the agent's start, as in its rows.
+	Boot uint64
+	// HedgeAfter is how long a way may be silent before the next is tried besides; 0 means 500 ms.
+	HedgeAfter time.Duration
+	// TLS makes servers be spoken to over TLS; nil means plain HTTP. Peers are always plain: what they
+	// relay is signed.
+	TLS *tls.Config
+}
+
+// Client posts to servers. Any goroutine may use it.
+type Client struct {
+	cfg  Config
+	http *http.Client
+
+	delivered, around, failed atomic.Uint64
+
+	mu      sync.Mutex // guards the following
+	servers map[string]*server
+}
+
+// server is what was learnt about the ways to one server.
+type server struct {
+	// directAfter is when the direct way, which last failed, is worth a try again; zero while it works.
+	directAfter time.Time
+	// peer is the one that relayed last, "" when none did.
+	peer string
+	// rowsAfter is when a server that knows no rows is asked again.
+	rowsAfter time.Time
+}
+
+const (
+	hedgeAfter = 500 * time.Millisecond
+	// retryDirect is how often a broken direct way is tried.
+	retryDirect = 5 * time.Second
+	// retryRows is how often a server of the original kind is asked whether it takes rows by now.
+	retryRows = time.Minute
+	// maxRelays is how many peers one message is handed to.
+	maxRelays = 3
+	// maxAnswer bounds an answer to a row: 500 agents, zones and nodes take 150 KB.
+	maxAnswer = 1 << 20
+	// maxServers bounds what is remembered of servers that come and go.
+	maxServers = 64
+)
+
+// ErrNoRows says that the server is of the original kind: it takes reports only.
+var ErrNoRows = errors.New("server takes no rows")
+
+// New returns a client.
+func New(cfg Config) *Client {
+	cfg.HedgeAfter = cmp.Or(cfg.HedgeAfter, hedgeAfter)
+	return &Client{cfg: cfg, http: newHTTP(cfg.TLS), servers: map[string]*server{}}
+}
+
+// Close closes the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Stats counts rows and reports by how they reached a server: directly, through a peer, not at all.
+type Stats struct{ Direct, Relayed, Failed uint64 }
+
+// Stats returns the counters.
+func (c *Client) Stats() Stats {
+	return Stats{c.delivered.Load(), c.around.Load(), c.failed.Load()}
+}
+
+// newHTTP returns an HTTP client whose segments are small, see dialControl, and that gives up its
+// connections before the server does.
+func newHTTP(t *tls.Config) *http.Client {
+	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second, Control: dialControl}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: dialer.DialContext, TLSClientConfig: t, TLSHandshakeTimeout: 3 * time.Second,
+			DisableCompression: true, MaxIdleConns: 16, MaxIdleConnsPerHost: 2, MaxConnsPerHost: 8,
+			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Way is how a message reached a server.
+type Way struct {
+	// Via is the host:port of the peer that relayed it, "" when it went directly.
+	Via string
+}
+
+// String returns "direct" or "via HOST:PORT".
+func (w Way) String() string {
+	if w.Via == "" {
+		return "direct"
+	}
+	return "via " + w.Via
+}
+
+// PostRow posts an encoded row, with its own sequence number, to the server at host:port, through
+// one of the peers (host:port of their probe port, best first) when the direct way is broken. roster
+// is the version that this server's last answer told, 0 at first.
+//
+// errors.Is tells mesh.ErrUnknownTable: encode the row with its table and post it again; and
+// ErrNoRows: nothing was posted, the server takes reports only. ctx bounds it all.
+func (c *Client) PostRow(ctx context.Context, to string, peers []string, sequence uint64, row []byte, roster uint64) (*api.RowAnswer, Way, error) {
+	if c.noRows(to) {
+		return nil, Way{}, ErrNoRows
+	}
+	m := &message{server: to, name: c.cfg.Name, purpose: api.ForRow, body: row, roster: roster,
+		signature: c.sign(api.ForRow, sequence, row)}
+	a, way, err := c.post(ctx, m, peers)
+	if err != nil {
+		return nil, way, fmt.Errorf("row to %q: %w", to, err)
+	}
+	switch a.status {
+	case http.StatusOK:
+		out := &api.RowAnswer{}
+		if err := json.Unmarshal(a.body, out); err != nil {
+			return nil, way, fmt.Errorf("row to %q: answer: %w", to, err)
+		}
+		return out, way, nil
+	case http.StatusConflict:
+		return nil, way, fmt.Errorf("row to %q: %w", to, mesh.ErrUnknownTable)
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		c.learn(to, func(s *server) { s.rowsAfter = time.Now().Add(retryRows) })
+		return nil, way, fmt.Errorf("row to %q: %w", to, ErrNoRows)
+	}
+	return nil, way, fmt.Errorf("row to %q: %w", to, a.err())
+}
+
+// PostReport posts a report, an api.Report as JSON, with its own sequence number, like PostRow.
+func (c *Client) PostReport(ctx context.Context, to string, peers []string, sequence uint64, report []byte) (Way, error) {
+	m := &message{server: to, name: c.cfg.Name, purpose: api.ForReport, body: report,
+		signature: c.sign(api.ForReport, sequence, report)}
+	a, way, err := c.post(ctx, m, peers)
+	if err == nil && a.status != http.StatusOK {
+		err = a.err()
+	}
+	if err != nil {
+		return way, fmt.Errorf("report to %q: %w", to, err)
+	}
+	return way, nil
+}
+
+func (c *Client) sign(p api.Purpose, sequence uint64, body []byte) string {
+	if c.cfg.Keys == nil {
+		return ""
+	}
+	return c.cfg.Keys.Sign(p, c.cfg.Name, c.cfg.Boot, sequence, body).String()
+}
+
+// message is one row or report on its way.
+type message struct {
+	server, name string
+	purpose      api.Purpose
+	body         []byte
+	signature    string
+	roster       uint64
+	// via is set by a relay.
+	via string
+}
+
+// path is where the server takes the message.
+func (m *message) path() string {
+	p := "/api/v1/agents/" + url.PathEscape(m.name)
+	if m.purpose == api.ForRow {
+		p += "/row?roster=" + strconv.FormatUint(m.roster, 10)
+	}
+	return p
+}
+
+// answer is what a server said.
+type answer struct {
+	status int
+	body   []byte
+}
+
+func (a *answer) err() error {
+	var e api.ErrorAnswer
+	if json.Unmarshal(a.body, &e) != nil || e.Error == "" {
+		e.Error = http.StatusText(a.status)
+	}
+	return fmt.Errorf("status %d: %s", a.status, e.Error)
+}
+
+// direct posts the message to its server.
+func (c *Client) direct(ctx context.Context, m *message) (*answer, error) {
+	scheme := "http://"
+	if c.cfg.TLS != nil {
+		scheme = "https://"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+m.server+m.path(), bytes.NewReader(m.body))
+	if err != nil {
+		return nil, err
+	}
+	if m.signature != "" {
+		r.Header.Set(api.SignatureHeader, m.signature)
+	}
+	if m.via != "" {
+		r.Header.Set(api.ViaHeader, m.via)
+	}
+	a, _, err := c.do(r, m)
+	return a, err
+}
+
+func (c *Client) do(r *http.Request, m *message) (*answer, http.Header, error) {
+	r.Header.Set("Content-Type", "application/octet-stream")
+	if m.purpose == api.ForReport {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
+	}
+	return &answer{resp.StatusCode, body}, resp.Header, nil
+}
+
+// learn changes what is known of a server.
+func (c *Client) learn(to string, change func(*server)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.servers[to]
+	if s == nil {
+		if len(c.servers) >= maxServers {
+			clear(c.servers)
+		}
+		s = &server{}
+		c.servers[to] = s
+	}
+	change(s)
+}
+
+func (c *Client) noRows(to string) (no bool) {
+	c.learn(to, func(s *server) { no = time.Now().Before(s.rowsAfter) })
+	return no
+}

@@ -1,0 +1,175 @@
+package metrics
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"netchecker/api"
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// Source is what the server's metrics are made of: an *api.Server.
+type Source interface {
+	View() *mesh.View
+	AgentSeries(ctx context.Context) ([]api.AgentSeries, error)
+	Reports() api.Intake
+	Rows() api.Intake
+	StoreErr() error
+	Conflicts() map[string]api.Conflict
+}
+
+// ServerCollector collects the server's metrics.
+type ServerCollector struct {
+	source    Source
+	version   string
+	pairNodes int
+}
+
+// NewServerCollector returns the collector over source. Every path has series of its own up to
+// pairNodes nodes; beyond, only those that are not ok have.
+func NewServerCollector(source Source, version string, pairNodes int) *ServerCollector {
+	return &ServerCollector{source, version, pairNodes}
+}
+
+// Server returns the handler of the server's /metrics: the collector's, the process's and Go's own.
+func Server(source Source, version string, pairNodes int) http.Handler {
+	return handler(NewServerCollector(source, version, pairNodes))
+}
+
+func handler(own prometheus.Collector) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(own, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// One series that cannot be must not take all others away.
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+}
+
+var (
+	buildInfo = prometheus.NewDesc("netchecker_build_info",
+		"Always 1; the labels say which program this is.", []string{"version", "goversion"}, nil)
+	paths = prometheus.NewDesc("netchecker_paths",
+		"Number of paths by kind and state.", []string{"path", "state"}, nil)
+	agents = prometheus.NewDesc("netchecker_agents",
+		"Number of agents that should exist, by network and by what the server knows of their rows.", []string{"network", "state"}, nil)
+	serviceUp = prometheus.NewDesc("netchecker_service_up",
+		"1 when the agent's last probes of the service came back, 0 when they are lost in a row; absent when nobody fresh says.",
+		[]string{"node", "network", "service", "kind"}, nil)
+	conflicts = prometheus.NewDesc("netchecker_address_conflicts",
+		"Number of agents under whose name a second address reported within the last ten minutes.", nil, nil)
+	storeUp = prometheus.NewDesc("netchecker_store_up",
+		"1 while the store keeps the reports, 0 while they are in memory only or lost.", nil, nil)
+	rowsAccepted = prometheus.NewDesc("netchecker_rows_accepted_total",
+		"Rows taken from agents.", nil, nil)
+	rowsRelayed = prometheus.NewDesc("netchecker_rows_relayed_total",
+		"Rows taken that arrived through a peer of the agent.", nil, nil)
+	rowsBytes = prometheus.NewDesc("netchecker_rows_received_bytes_total",
+		"Bytes of rows taken, compressed as they came.", nil, nil)
+	rowsRefused = prometheus.NewDesc("netchecker_rows_refused_total",
+		"Rows not taken, by reason.", []string{"reason"}, nil)
+	reportsAccepted = prometheus.NewDesc("netchecker_reports_accepted_total",
+		"Reports taken from agents.", nil, nil)
+	reportsRelayed = prometheus.NewDesc("netchecker_reports_relayed_total",
+		"Reports taken that arrived through a peer of the agent.", nil, nil)
+	reportsBytes = prometheus.NewDesc("netchecker_reports_received_bytes_total",
+		"Bytes of reports taken.", nil, nil)
+	reportsRefused = prometheus.NewDesc("netchecker_reports_refused_total",
+		"Reports not taken, by reason.", []string{"reason"}, nil)
+)
+
+// Describe implements prometheus.Collector. It describes nothing: which series there are changes
+// with the cluster, and such a collector is unchecked.
+func (c *ServerCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge(ch, buildInfo, 1, c.version, runtime.Version())
+	series, err := c.source.AgentSeries(context.Background())
+	if err == nil {
+		err = c.source.StoreErr()
+	}
+	gauge(ch, storeUp, truth(err == nil))
+	collectOriginal(ch, series)
+	view := c.source.View()
+	collectCounts(ch, view)
+	known := view.Agents()
+	collectAgents(ch, known)
+	collectPairs(ch, view, countNodes(known) <= c.pairNodes)
+	gauge(ch, conflicts, float64(len(c.source.Conflicts())))
+	collectIntake(ch, c.source.Rows(), rowsAccepted, rowsRelayed, rowsBytes, rowsRefused)
+	collectIntake(ch, c.source.Reports(), reportsAccepted, reportsRelayed, reportsBytes, reportsRefused)
+}
+
+func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, v float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+}
+
+func counter(ch chan<- prometheus.Metric, desc *prometheus.Desc, v uint64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+}
+
+func truth(v bool) float64 {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+func collectCounts(ch chan<- prometheus.Metric, view *mesh.View) {
+	for k, counts := range view.Counts() {
+		for state, n := range counts.ByState {
+			gauge(ch, paths, float64(n), mesh.PathKind(k).String(), probe.State(state).String())
+		}
+	}
+}
+
+func collectAgents(ch chan<- prometheus.Metric, known []mesh.AgentView) {
+	var count [mesh.Networks][mesh.ReportLeft + 1]int
+	for i := range known {
+		a := &known[i]
+		count[a.Network&1][min(a.Report, mesh.ReportLeft)]++
+		if a.Report == mesh.Reporting {
+			collectServices(ch, a)
+		}
+	}
+	for network := range mesh.Network(mesh.Networks) {
+		for state, n := range count[network] {
+			gauge(ch, agents, float64(n), network.String(), mesh.ReportState(state).String())
+		}
+	}
+}
+
+func collectServices(ch chan<- prometheus.Metric, a *mesh.AgentView) {
+	seen := make(map[[2]string]bool, len(a.Services))
+	for i := range a.Services {
+		s := &a.Services[i]
+		key := [2]string{s.Name, s.Kind}
+		if s.State == probe.Unknown || seen[key] {
+			continue // a series that is there twice would cost the reader all of them
+		}
+		seen[key] = true
+		gauge(ch, serviceUp, truth(s.State != probe.Failing), a.Node, a.Network.String(), valid(s.Name), valid(s.Kind))
+	}
+}
+
+func countNodes(known []mesh.AgentView) (n int) {
+	for i := range known {
+		if i == 0 || known[i].Node != known[i-1].Node {
+			n++
+		}
+	}
+	return n
+}
+
+func collectIntake(ch chan<- prometheus.Metric, in api.Intake, accepted, relayed, size, refused *prometheus.Desc) {
+	counter(ch, accepted, in.Accepted)
+	counter(ch, relayed, in.Relayed)
+	counter(ch, size, in.Bytes)
+	for r, n := range in.Refused {
+		counter(ch, refused, n, api.Refusal(r).String())
+	}
+}
