@@ -75,10 +75,14 @@ func ParseMeta(name string, meta []byte) (Agent, error) {
 	rest := meta[18:]
 	var fields [4]string
 	for i := range fields {
-		if len(rest) == 0 || len(rest) < 1+int(rest[0]) {
+		if len(rest) == 0 {
 			return Agent{}, errors.New("member data: cut short")
 		}
-		fields[i], rest = string(rest[1:1+rest[0]]), rest[1+rest[0]:]
+		end := 1 + int(rest[0]) // an int: 1+255 is 0 in a byte
+		if len(rest) < end {
+			return Agent{}, errors.New("member data: cut short")
+		}
+		fields[i], rest = string(rest[1:end]), rest[end:]
 	}
 	a.Node, a.Zone = fields[0], fields[1]
 	var err error

@@ -16,13 +16,13 @@ func TestDigestRepairs(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		deaf := netip.AddrPortFrom(testAgent(3).IPv4, DefaultPort)
 		net.setDrop(func(_, to netip.AddrPort) bool { return to == deaf })
-		members = append(members, start(t, net.config(testAgent(8), seedOf(testAgent(0)))))
-		time.Sleep(8 * time.Second)
-		if got := life(members[3], testAgent(8)); got != "absent" {
-			t.Fatalf("the deaf one already knows: %s", got)
+		// A newcomer may ask the deaf one itself for its second list, over a stream: then take another.
+		for i := 8; i == 8 || life(members[3], testAgent(i-1)) != "absent"; i++ {
+			members = append(members, start(t, net.config(testAgent(i), seedOf(testAgent(0)))))
+			time.Sleep(8 * time.Second)
 		}
 		net.setDrop(nil)
-		took := within(t, 40*time.Second, "whole", func() bool { return whole(members, 9) })
+		took := within(t, 40*time.Second, "whole", func() bool { return whole(members, len(members)) })
 		repairs := uint64(0)
 		for _, g := range members {
 			repairs += g.Stats().Repairs
