@@ -87,6 +87,7 @@ func (r *Row) Seal() {
 	slices.SortFunc(r.Details, func(a, b Detail) int { return int(a.Dest) - int(b.Dest) })
 	slices.SortFunc(r.HeardDetails, func(a, b HeardDetail) int { return int(a.Sender) - int(b.Sender) })
 	n := r.Table.Len()
+	r.counts = [Networks][probe.States]int32{}
 	states, networks := r.planes[:n], r.Table.networks[:n]
 	for f := range Family(Families) {
 		if r.Table.families[f] > 0 && !r.Source.Addr(f).IsValid() {

@@ -8,7 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"netchecker/api/client"
+	"netchecker/api/metrics"
 	"netchecker/mesh"
 	"netchecker/mesh/gossip"
 	"netchecker/probe"
@@ -34,15 +35,18 @@ type Agent struct {
 	watch  *service.Watch
 	client *client.Client
 	codec  *mesh.Codec
+	relay  *client.Relay
 	plan   atomic.Pointer[plan]
 
-	// The rest belongs to the goroutine that sends rows.
-	sequence uint64
-	statuses []probe.PathStatus
-	heard    []probe.Heard
-	buf      []byte
-	rosterAt uint64
-	tableFor mesh.TableHash
+	metrics *metrics.Agent
+
+	// These belong to the goroutine that sends rows.
+	sequence     uint64
+	statuses     []probe.PathStatus
+	heard        []probe.Heard
+	serverStates map[string]*serverState
+
+	reports uint64 // belongs to the goroutine that sends reports
 }
 
 // Run is the life of an agent: it returns when ctx has ended and the agent has said good-bye, or
@@ -63,11 +67,13 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer a.gossip.Close()
+	defer a.client.Close()
 	listener, err := a.listen()
 	if err != nil {
 		return err
 	}
 	a.adopt(a.gossip.Roster())
+	a.watch.SetTargets(cfg.Services)
 	for _, note := range a.engine.Notes() {
 		a.log.Warn("probing is limited", "why", note)
 	}
@@ -76,19 +82,19 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a.log.Info("agent runs", "node", cfg.Node, "network", cfg.Network.String(), "name", cfg.Pod,
 		"ipv4", cfg.IPv4, "ipv6", cfg.IPv6, "mtu", cfg.MTU, "version", cfg.Version)
-	return a.live(ctx, listener)
+	return a.live(ctx, listener, keys)
 }
 
 // live runs the goroutines. Those that answer outlive those that ask: after ctx ends the agent
 // leaves the gossip and the matrix, answers on as a lame duck so that peers which have not heard
 // yet lose nothing, and only then closes.
-func (a *Agent) live(ctx context.Context, listener *http.Server) error {
+func (a *Agent) live(ctx context.Context, listener net.Listener, keys *probe.Keys) error {
 	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAnswering()
 	asking, ask := errgroup.WithContext(ctx)
 	answers, answer := errgroup.WithContext(answering)
 	answers.Go(func() error { return a.echo.Run(answer) })
-	answers.Go(func() error { return serve(answer, listener) })
+	answers.Go(func() error { return a.serve(answer, listener) })
 	asking.Go(func() error { // whatever stops answering ends the agent
 		select {
 		case <-answer.Done():
@@ -102,6 +108,7 @@ func (a *Agent) live(ctx context.Context, listener *http.Server) error {
 	asking.Go(func() error { return a.sendRows(ask) })
 	asking.Go(func() error { return a.sendReports(ask) })
 	asking.Go(func() error { return a.watch.Run(ask) })
+	asking.Go(func() error { return a.followKeys(ask, keys) })
 	err := asking.Wait()
 	if ctx.Err() != nil {
 		a.goodbye()
@@ -149,4 +156,33 @@ func readKeyring(file string) ([][]byte, error) {
 		return nil, fmt.Errorf("-gossip-key-file %q: %w", file, err)
 	}
 	return ring, nil
+}
+
+// keysEvery is how often the keyring is looked at, as gossip does.
+const keysEvery = 10 * time.Second
+
+// followKeys reads the keyring again and again, so that a rotation reaches the probes too. A file
+// that cannot be read leaves the keys as they are.
+func (a *Agent) followKeys(ctx context.Context, keys *probe.Keys) error {
+	if a.cfg.GossipKeyFile == "" {
+		return nil
+	}
+	var last string
+	for tick := time.NewTicker(keysEvery); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return nil
+		case <-tick.C:
+		}
+		ring, err := readKeyring(a.cfg.GossipKeyFile)
+		if err == nil {
+			keys.Replace(ring...)
+		} else if err.Error() != last {
+			a.log.Error("keyring not reloaded", "error", err)
+		}
+		if last = ""; err != nil {
+			last = err.Error()
+		}
+	}
 }

@@ -46,6 +46,9 @@ type Config struct {
 	Services []service.Target
 	// LameDuck is how long the agent keeps answering after it left.
 	LameDuck time.Duration
+	// BindAdvertised listens on and sends from the advertised addresses alone, so that many agents
+	// share a machine; otherwise an agent listens on all of its addresses.
+	BindAdvertised bool
 	// LossHook drops probes in a demonstration without root; nil in earnest.
 	LossHook func(kind probe.Kind, to netip.AddrPort, flow int, answer bool) bool
 	Version  string

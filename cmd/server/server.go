@@ -34,6 +34,8 @@ type Config struct {
 	IPv4, IPv6 netip.Addr
 	// GossipPort is the gossip's port, UDP and TCP; 0 runs without gossip.
 	GossipPort uint16
+	// BindAdvertised makes gossip listen on the advertised address alone.
+	BindAdvertised bool
 	// Join lists the seeds of the gossip.
 	Join []string
 	// GossipKeyFile holds the gossip keyring; "" for none.
@@ -175,7 +177,11 @@ func (s *Server) startGossip() (err error) {
 	}
 	self := mesh.Agent{Name: s.cfg.Pod, Key: mesh.Key{Node: s.cfg.Node}, Role: mesh.RoleServer, IPv4: s.cfg.IPv4, IPv6: s.cfg.IPv6,
 		ProbePort: uint16(number), GossipPort: s.cfg.GossipPort, Boot: uint64(time.Now().UnixNano())}
-	s.gossip, err = gossip.Start(gossip.Config{Self: self, Bind: netip.AddrPortFrom(netip.Addr{}, s.cfg.GossipPort),
+	bind := netip.AddrPortFrom(netip.Addr{}, s.cfg.GossipPort)
+	if s.cfg.BindAdvertised {
+		bind = netip.AddrPortFrom(self.Primary(), s.cfg.GossipPort)
+	}
+	s.gossip, err = gossip.Start(gossip.Config{Self: self, Bind: bind,
 		Seeds: s.cfg.Join, KeyFile: s.cfg.GossipKeyFile, Log: s.log})
 	return err
 }

@@ -302,9 +302,9 @@ func (c *Cluster) GossipMembers(ctx context.Context, i int, network mesh.Network
 	}
 	defer res.Body.Close()
 	for scan := bufio.NewScanner(res.Body); scan.Scan(); {
-		if value, ok := strings.CutPrefix(scan.Text(), "netchecker_agent_gossip_members "); ok {
+		if value, ok := strings.CutPrefix(scan.Text(), "netchecker_gossip_members "); ok {
 			return strconv.Atoi(value)
 		}
 	}
-	return 0, errors.New("no netchecker_agent_gossip_members in /metrics")
+	return 0, errors.New("no netchecker_gossip_members in /metrics")
 }

@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"netchecker/api"
+	"netchecker/api/client"
+	"netchecker/mesh"
+	"netchecker/probe"
+	"netchecker/probe/service"
+)
+
+// maxPeers is how many peers the client may choose from to relay a message.
+const maxPeers = 6
+
+// serverState is what the agent remembers of one server between rows.
+type serverState struct {
+	// roster is the version that the server's last answer told.
+	roster uint64
+	// knows is the table that the server has seen.
+	knows mesh.TableHash
+}
+
+// servers are the addresses to post to: every server that gossip hears, else those it once heard
+// and the one of -serverendpoint.
+func (a *Agent) servers() []string {
+	var alive, other []string
+	for _, m := range a.gossip.Roster().Servers {
+		at := netip.AddrPortFrom(m.Primary(), m.ProbePort).String()
+		switch m.Life {
+		case mesh.Alive:
+			alive = append(alive, at)
+		case mesh.Dead:
+			other = append(other, at)
+		}
+	}
+	if len(alive) > 0 {
+		return alive
+	}
+	return append(other, a.cfg.ServerEndpoint)
+}
+
+// relayable are the servers this agent relays to: all that it would post to itself.
+func (a *Agent) relayable() []string { return append(a.servers(), a.cfg.ServerEndpoint) }
+
+// peers are agents to relay through, those on the host network of other nodes first, and first of
+// all those that answer our probes. The order among equals is by chance: who could not relay last
+// time is not asked first again.
+func (a *Agent) peers(p *plan) (out []string) {
+	var byRank [4][]string
+	for _, s := range a.engine.Snapshot(nil) {
+		col := p.column(s.Target.ID, s.Target.Addr.Addr())
+		if col < 0 {
+			continue
+		}
+		d := p.table.Dest(col)
+		rank := 0
+		if s.Probes[probe.TCP].State != probe.OK || s.Probes[probe.UDP].State != probe.OK {
+			rank += 2
+		}
+		if d.Network != mesh.Host || d.Node == a.cfg.Node {
+			rank++
+		}
+		byRank[rank] = append(byRank[rank], s.Target.Addr.String())
+	}
+	for _, list := range byRank {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		out = append(out, list...)
+	}
+	return out[:min(len(out), maxPeers)]
+}
+
+// deliverRow posts the row to every server at once and takes in what they answer. What could not
+// be delivered is forgotten: the next row says everything anew.
+func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
+	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+	defer cancel()
+	p := a.plan.Load()
+	servers, peers := a.servers(), a.peers(p)
+	short := a.codec.Encode(nil, row, false)
+	states := make(map[string]*serverState, len(servers))
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, at := range servers {
+		s := a.serverStates[at]
+		if s == nil {
+			s = &serverState{}
+		}
+		states[at] = s
+		g.Go(func() error {
+			a.postRow(ctx, at, s, peers, row, short)
+			return nil
+		})
+	}
+	_ = g.Wait() // nothing returns an error
+	a.serverStates = states
+}
+
+func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []string, row *mesh.Row, body []byte) {
+	if s.knows != row.Table.Hash() {
+		body = a.codec.Encode(nil, row, true)
+	}
+	answer, _, err := a.client.PostRow(ctx, at, peers, row.Sequence, body, s.roster)
+	if errors.Is(err, mesh.ErrUnknownTable) {
+		answer, _, err = a.client.PostRow(ctx, at, peers, row.Sequence, a.codec.Encode(nil, row, true), s.roster)
+	}
+	if errors.Is(err, client.ErrNoRows) { // a server of the original kind: it gets reports
+		return
+	}
+	if err != nil {
+		a.log.Debug("row not delivered", "server", at, "error", err)
+		return
+	}
+	s.knows = row.Table.Hash()
+	s.roster = answer.Roster.Version
+	a.learn(answer)
+}
+
+// learn takes in what a server's answer says about the mesh.
+func (a *Agent) learn(answer *api.RowAnswer) {
+	var known []mesh.Agent
+	for i := range answer.Roster.Agents {
+		other, err := answer.Roster.Agents[i].Agent()
+		if err != nil {
+			a.log.Debug("agent of the server's roster not taken", "error", err)
+			continue
+		}
+		if other.Name != a.cfg.Pod {
+			known = append(known, other)
+		}
+	}
+	if len(known) > 0 {
+		a.gossip.Hint(known)
+	}
+	if len(answer.Roster.Gone) > 0 {
+		a.gossip.Gone(answer.Roster.Gone)
+	}
+	if zone, ok := answer.Zones[a.cfg.Node]; ok && a.cfg.Zone == "" {
+		self := a.gossip.Self()
+		self.Zone = zone
+		if err := a.gossip.UpdateSelf(self); err != nil {
+			a.log.Warn("zone not taken", "zone", zone, "error", err)
+		}
+	}
+	if answer.Services != nil {
+		targets := a.cfg.Services
+		for _, t := range *answer.Services {
+			targets = append(targets[:len(targets):len(targets)], service.Target{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
+		}
+		a.watch.SetTargets(targets)
+	}
+}
+
+// deliverReport posts the original report to every server.
+func (a *Agent) deliverReport(ctx context.Context) {
+	body, err := a.makeReport(ctx)
+	if err != nil {
+		a.log.Error("report not made", "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(a.cfg.ReportInterval, 2*rowTimeout))
+	defer cancel()
+	a.reports++
+	peers := a.peers(a.plan.Load())
+	for _, at := range a.servers() {
+		if _, err := a.client.PostReport(ctx, at, peers, a.reports, body); err != nil {
+			a.log.Warn("report not delivered", "server", at, "error", err)
+		}
+	}
+}
+
+// listenAddr is where the agent's TCP port is bound: everywhere, or at the advertised address.
+func (a *Agent) listenAddr() string {
+	host := ""
+	if a.cfg.BindAdvertised {
+		host = a.gossip.Self().Primary().String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(a.cfg.ProbePort)))
+}
