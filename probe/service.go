@@ -37,7 +37,7 @@ const (
 // whole milliseconds, 0 where the phase did not happen.
 type HTTPResult struct {
 	URL string
-	// ConnectionResult is 1 when an answer came, whatever its status, and 0 when none did.
+	// ConnectionResult is 1 when a whole answer came, whatever its status, and 0 when not.
 	ConnectionResult int
 	// HTTPCode is the status of the answer; 0 when none came.
 	HTTPCode int
@@ -49,7 +49,7 @@ type HTTPResult struct {
 	TCPConnection int
 	// DNSLookup is the time of the name lookup; 0 for an address.
 	DNSLookup int
-	// Connect is the time from the start until the connection stood: lookup and handshake, and TLS where used.
+	// Connect is the time from the start until the connection stood: lookup and handshake, without TLS.
 	Connect int
 	// ServerProcessing is the time from the sent request to the first byte of the answer.
 	ServerProcessing int
