@@ -27,7 +27,7 @@ func (s *Server) admit(c echo.Context, m *message) (Refusal, error) {
 	}
 	m.signed = true
 	if err := s.runs.check(m, s.now()); err != nil && !errors.Is(err, errDuplicate) {
-		return Replayed, refused(err)
+		return s.refused(err)
 	}
 	return 0, nil
 }
@@ -40,13 +40,28 @@ func (s *Server) verify(m *message, body []byte) (Refusal, error) {
 	return 0, nil
 }
 
-// refused answers a message that came before or from an address that is not its agent's. A
-// duplicate stays what it is: its answer is that of the first.
-func refused(err error) error {
-	if errors.Is(err, errDuplicate) {
-		return err
+// refused answers a message that runs.take refused. A duplicate stays what it is: its answer is
+// that of the first.
+func (s *Server) refused(err error) (Refusal, error) {
+	if conflict, ok := errors.AsType[*conflictError](err); ok {
+		s.sayConflict(conflict)
+		return AddressConflict, fail(http.StatusForbidden, err)
 	}
-	return fail(http.StatusForbidden, err)
+	switch {
+	case errors.Is(err, errDuplicate):
+		return Replayed, err
+	case errors.Is(err, errFull):
+		return Overloaded, fail(http.StatusServiceUnavailable, err)
+	}
+	return Replayed, fail(http.StatusForbidden, err)
+}
+
+// sayConflict logs a conflict when it begins and then every hundredth row.
+func (s *Server) sayConflict(e *conflictError) {
+	if e.Count%100 == 1 {
+		s.log.Warn("address conflict: a second agent reports under one name", "agent", e.Name,
+			"first", e.First, "second", e.Second, "rows", e.Count)
+	}
 }
 
 // via returns the agent that relayed the message, "" when none did or who claims so cannot prove

@@ -82,12 +82,12 @@ func (s *Server) keepReport(c echo.Context, m *message, r *Report, size int) (Re
 	}
 	if old == nil {
 		if all, err := s.cfg.Store.All(ctx); err == nil && len(all) >= s.cfg.MaxAgents {
-			return Overloaded, failf(http.StatusServiceUnavailable, "%d agents are known, no more are allowed", len(all))
+			return s.refused(fmt.Errorf("agent %q: %d are known: %w", m.name, len(all), errFull))
 		}
 	}
 	if m.signed {
 		if _, err := s.runs.take(m, now); err != nil {
-			return Replayed, refused(err)
+			return s.refused(err)
 		}
 	}
 	r.LastUpdated = now

@@ -82,7 +82,7 @@ func (s *Server) readBody(c echo.Context, most int64) (body []byte, done func(),
 	}
 	control := http.NewResponseController(c.Response())
 	// A writer without deadlines is a recorder in a test: nothing can stall there.
-	if control.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
+	if control.SetReadDeadline(time.Now().Add(s.bodyTime)) == nil {
 		defer control.SetReadDeadline(time.Time{})
 	}
 	size := int64(bodyStep)
@@ -106,7 +106,7 @@ func (s *Server) readBody(c echo.Context, most int64) (body []byte, done func(),
 			return buf, func() { s.bodies.give(taken) }, nil
 		}
 		if err != nil {
-			return nil, nil, bodyError(err, most)
+			return nil, nil, s.bodyError(err, most)
 		}
 		if len(buf) < cap(buf) {
 			continue
@@ -127,12 +127,12 @@ func tooLarge(most int64) error {
 	return failf(http.StatusRequestEntityTooLarge, "body: more than %d bytes", most)
 }
 
-func bodyError(err error, most int64) error {
+func (s *Server) bodyError(err error, most int64) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(most)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return failf(http.StatusRequestTimeout, "body: not complete within %v", bodyTime)
+		return failf(http.StatusRequestTimeout, "body: not complete within %v", s.bodyTime)
 	}
 	return fail(http.StatusBadRequest, fmt.Errorf("body: %w", err))
 }

@@ -80,7 +80,8 @@ var gridMarks = [probe.States]byte{probe.Unknown: '?', probe.OK: '.', probe.Degr
 // families the worse.
 func (m *snapshot) textGrid(w io.Writer, nodes []string) {
 	at := make(map[string]int, len(nodes))
-	width := len("FROM")
+	const corner = "FROM \\ TO"
+	width := len(corner) - 3 // a number stands before each name
 	for i, name := range nodes {
 		at[name] = i
 		width = max(width, len(name))
@@ -96,13 +97,13 @@ func (m *snapshot) textGrid(w io.Writer, nodes []string) {
 			states[cell], seen[cell] = p.State, true
 		}
 	}
-	fmt.Fprintf(w, "%*s  ", width+3, "FROM \\ TO")
+	head := fmt.Sprintf("%-*s  ", width+3, corner)
 	for i := range nodes {
-		fmt.Fprintf(w, " %-4d", i+1)
+		head += fmt.Sprintf(" %-4d", i+1)
 	}
-	io.WriteString(w, "\n")
+	io.WriteString(w, strings.TrimRight(head, " ")+"\n")
 	for i, name := range nodes {
-		line := fmt.Appendf(nil, "%2d %-*s  ", i+1, max(width, len("FROM \\ TO")-3), name)
+		line := fmt.Appendf(nil, "%2d %-*s  ", i+1, width, name)
 		for j := range nodes {
 			line = append(line, ' ')
 			for k := range mesh.PathKinds {
@@ -186,80 +187,4 @@ func (m *snapshot) ago(t time.Time) string {
 		form = time.RFC3339
 	}
 	return fmt.Sprintf("%s (%v ago)", t.UTC().Format(form), max(age, 0).Round(time.Second))
-}
-
-func (m *snapshot) textPaths(w io.Writer) {
-	n, more := 0, 0
-	for p := range m.view.Paths(m.query.filter) {
-		if n == maxLines {
-			more++
-			continue
-		}
-		if n++; n == 1 {
-			fmt.Fprintf(w, "%-9s %-36s %-14s %-22s %s\n", "STATE", "FROM -> TO", "PATH", "SINCE", "PROBES")
-		}
-		kind := p.Kind().String()
-		if p.Family == mesh.IPv6 {
-			kind += " v6"
-		}
-		since := "-"
-		if !p.Since.IsZero() {
-			since = m.ago(p.Since)
-		}
-		line := fmt.Sprintf("%-9s %-36s %-14s %-22s %s", p.State, p.Source.Node+" -> "+p.Destination.Node, kind, since, pathText(&p))
-		io.WriteString(w, strings.TrimRight(line, " ")+"\n")
-	}
-	switch {
-	case n == 0:
-		io.WriteString(w, "no path is in the state asked for\n")
-	case more > 0:
-		fmt.Fprintf(w, "… and %d more: format=csv has them all\n", more)
-	}
-}
-
-// pathText says what each probe that is not ok found: its state, loss by direction, error and size.
-func pathText(p *mesh.Path) string {
-	if p.State == probe.Unknown && p.Probes[probe.UDP].State == probe.Unknown && p.Probes[probe.UDP].Code == probe.CodeNone {
-		return "nobody fresh reports it"
-	}
-	var parts []string
-	for k := range p.Probes {
-		s := &p.Probes[k]
-		if s.State == probe.OK && p.State != probe.OK || s.State == probe.Unknown && s.Code == probe.CodeNone {
-			continue
-		}
-		parts = append(parts, probe.Kind(k).String()+" "+probeText(s))
-	}
-	return strings.Join(parts, "; ")
-}
-
-func probeText(s *probe.Status) string {
-	out := s.State.String()
-	if s.State == probe.OK && s.RTT > 0 {
-		return out + " " + string(appendMillis(nil, s.RTT)) + " ms"
-	}
-	if loss, known := s.Loss.Ratio(); known && s.Loss > 0 {
-		out += fmt.Sprintf(" %.3g%% lost", loss*100)
-		out += direction(", there ", s.Forward) + direction(", back ", s.Return)
-	}
-	if s.Code != probe.CodeNone {
-		out += " " + s.Code.String()
-	}
-	if s.BadFlows != 0 {
-		out += ", " + badFlows(s.BadFlows) + " flows dead"
-	}
-	if s.MaxBytes > 0 {
-		out += fmt.Sprintf(", largest that passes %d bytes", s.MaxBytes)
-	}
-	if s.Code == probe.CodeSlow && s.RTT > 0 {
-		out += ", " + string(appendMillis(nil, s.RTT)) + " ms"
-	}
-	return out
-}
-
-func direction(word string, l probe.Loss) string {
-	if ratio, known := l.Ratio(); known {
-		return fmt.Sprintf("%s%.3g%%", word, ratio*100)
-	}
-	return ""
 }

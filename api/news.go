@@ -124,7 +124,7 @@ func (n *newsLog) since(have uint64) (out RowAnswer) {
 		}
 	}
 	if n.servedAt > have || out.Roster.Full {
-		list := slices.Clone(n.services)
+		list := append([]ServiceTarget{}, n.services...)
 		out.Services = &list
 	}
 	return out

@@ -83,12 +83,8 @@ func (s *Server) decodeRow(m *message, body []byte) (Refusal, error) {
 func (s *Server) keepRow(m *message, size int) (Refusal, error) {
 	now := s.now()
 	fresh, err := s.runs.take(m, now)
-	if conflict, ok := errors.AsType[*conflictError](err); ok {
-		s.sayConflict(conflict)
-		return AddressConflict, fail(http.StatusForbidden, err)
-	}
 	if err != nil {
-		return Replayed, refused(err)
+		return s.refused(err)
 	}
 	if err := s.cfg.Matrix.Put(m.row, m.via, now); err != nil {
 		return Replayed, fail(http.StatusForbidden, err)
@@ -98,12 +94,4 @@ func (s *Server) keepRow(m *message, size int) (Refusal, error) {
 	}
 	s.rows.took(m, size)
 	return 0, nil
-}
-
-// sayConflict logs a conflict when it begins and then every hundredth row.
-func (s *Server) sayConflict(e *conflictError) {
-	if e.Count%100 == 1 {
-		s.log.Warn("address conflict: a second agent reports under one name", "agent", e.Name,
-			"first", e.First, "second", e.Second, "rows", e.Count)
-	}
 }

@@ -49,6 +49,9 @@ const (
 	maxSuperseded = 64
 )
 
+// errFull says that no more agents are allowed.
+var errFull = errors.New("no more agents are allowed")
+
 // errDuplicate says that the very message was taken before: a hedged request that came both ways.
 var errDuplicate = errors.New("this message was taken before")
 
@@ -106,7 +109,7 @@ func (r *runs) take(m *message, now time.Time) (fresh bool, err error) {
 	known := r.byName[m.name]
 	if known == nil {
 		if len(r.byName) >= r.most && !r.evict(now) {
-			return false, fmt.Errorf("agent %q: %d agents are known, no more are allowed", m.name, len(r.byName))
+			return false, fmt.Errorf("agent %q: %d are known: %w", m.name, len(r.byName), errFull)
 		}
 		known = &run{boot: m.signature.Boot, quiet: reportQuiet}
 		r.byName[m.name] = known

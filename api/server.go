@@ -94,6 +94,9 @@ type Server struct {
 	news    newsLog
 	mounted map[string]http.Handler
 
+	// bodyTime is a field for tests that cannot wait for it.
+	bodyTime time.Duration
+
 	bodies  budget
 	decodes slots
 	answers slots
@@ -127,7 +130,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, started: cfg.Now(), codec: mesh.NewCodec(),
 		runs: runs{byName: map[string]*run{}, most: cfg.MaxAgents}, mounted: map[string]http.Handler{},
-		bodies:  budget{most: maxInFlight},
+		bodyTime: bodyTime, bodies: budget{most: maxInFlight},
 		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, 16)}
 	s.book.init()
 	s.news.init()

@@ -1,0 +1,30 @@
+package api
+
+import "time"
+
+// SetBodyTime shortens how long a body may take.
+func (s *Server) SetBodyTime(d time.Duration) { s.bodyTime = d }
+
+// TakeAnswerSlots takes every slot of large answers and returns the function that frees them.
+func (s *Server) TakeAnswerSlots() func() {
+	for range cap(s.answers) {
+		s.answers <- struct{}{}
+	}
+	return func() {
+		for range cap(s.answers) {
+			<-s.answers
+		}
+	}
+}
+
+// BytesInFlight is how much of the budget for bodies is taken.
+func (s *Server) BytesInFlight() int64 { return s.bodies.used.Load() }
+
+// ParseQuery lets the fuzzer at the parser.
+var ParseQuery = parseQuery
+
+// BodyBudget is the budget for bodies in bytes.
+const BodyBudget = maxInFlight
+
+// MaxLines is the most paths that the text form lists.
+const MaxLines = maxLines

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// textPaths lists the paths, the worst first. What an agent that does not report would say of its
+// paths is one line.
+func (m *snapshot) textPaths(w io.Writer) {
+	l := &pathLines{m: m, w: w}
+	for _, state := range [...]probe.State{probe.Failing, probe.Degraded, probe.Unknown, probe.OK} {
+		filter := m.query.filter
+		if filter.States != 0 && filter.States&mesh.WantState(state) == 0 {
+			continue
+		}
+		filter.States = mesh.WantState(state)
+		for p := range m.view.Paths(filter) {
+			l.path(&p)
+		}
+		l.silence()
+	}
+	switch {
+	case l.n == 0:
+		io.WriteString(w, "no path is in the state asked for\n")
+	case l.more > 0:
+		fmt.Fprintf(w, "… and %d more: format=csv has them all\n", l.more)
+	}
+}
+
+// pathLines writes the list of paths, as far as it may go.
+type pathLines struct {
+	m       *snapshot
+	w       io.Writer
+	n, more int
+	// silent is the agent whose unknown paths are being counted, dumb their number.
+	silent *mesh.AgentView
+	dumb   int
+	since  time.Time
+}
+
+func (l *pathLines) path(p *mesh.Path) {
+	if l.silent != nil && l.silent.Key == p.Source {
+		l.dumb++
+		return
+	}
+	l.silence()
+	at, ok := slices.BinarySearchFunc(l.m.agents, p.Source, func(a mesh.AgentView, k mesh.Key) int { return a.Key.Compare(k) })
+	if ok && l.m.agents[at].Report != mesh.Reporting {
+		l.silent, l.dumb, l.since = &l.m.agents[at], 1, p.Since
+		return
+	}
+	kind := p.Kind().String()
+	if p.Family == mesh.IPv6 {
+		kind += " v6"
+	}
+	l.line(p.State, p.Source.Node+" -> "+p.Destination.Node, kind, p.Since, pathText(p))
+}
+
+// silence writes the line of an agent that does not report.
+func (l *pathLines) silence() {
+	if a := l.silent; a != nil {
+		l.line(probe.Unknown, a.Key.String(), fmt.Sprintf("%d paths", l.dumb), l.since, "nobody fresh reports them: the agent is "+a.Report.String())
+	}
+	l.silent = nil
+}
+
+func (l *pathLines) line(state probe.State, from, kind string, since time.Time, text string) {
+	if l.n == maxLines {
+		l.more++
+		return
+	}
+	if l.n++; l.n == 1 {
+		fmt.Fprintf(l.w, pathForm+"\n", "STATE", "FROM -> TO", "PATH", "SINCE", "PROBES")
+	}
+	ago := "-"
+	if !since.IsZero() {
+		ago = l.m.ago(since)
+	}
+	io.WriteString(l.w, strings.TrimRight(fmt.Sprintf(pathForm, state, from, kind, ago, text), " ")+"\n")
+}
+
+const pathForm = "%-9s %-28s %-15s %-21s %s"
+
+// pathText says what each probe that is not ok found: its state, loss by direction, error and size.
+// Probes that found the same stand together.
+func pathText(p *mesh.Path) string {
+	var names, texts []string
+	for k := range p.Probes {
+		s := &p.Probes[k]
+		if s.State == probe.OK && p.State != probe.OK || s.State == probe.Unknown && s.Code == probe.CodeNone {
+			continue
+		}
+		text := probeText(s)
+		if at := slices.Index(texts, text); at >= 0 {
+			names[at] += ", " + probe.Kind(k).String()
+			continue
+		}
+		names, texts = append(names, probe.Kind(k).String()), append(texts, text)
+	}
+	if len(texts) == 0 {
+		return "nobody fresh reports it"
+	}
+	for i := range texts {
+		texts[i] = names[i] + " " + texts[i]
+	}
+	return strings.Join(texts, "; ")
+}
+
+func probeText(s *probe.Status) string {
+	out := s.State.String()
+	if s.State == probe.OK && s.RTT > 0 {
+		return out + " " + string(appendMillis(nil, s.RTT)) + " ms"
+	}
+	if loss, known := s.Loss.Ratio(); known && s.Loss > 0 {
+		out += fmt.Sprintf(" %.3g%% lost", loss*100)
+		if ways := strings.TrimPrefix(direction(", there ", s.Forward)+direction(", back ", s.Return), ", "); ways != "" {
+			out += " (" + ways + ")"
+		}
+	}
+	if s.Code != probe.CodeNone {
+		out += " " + s.Code.String()
+	}
+	if s.BadFlows != 0 {
+		out += ", " + badFlows(s.BadFlows) + " flows dead"
+	}
+	if s.MaxBytes > 0 {
+		out += fmt.Sprintf(", largest that passes %d bytes", s.MaxBytes)
+	}
+	if s.Code == probe.CodeSlow && s.RTT > 0 {
+		out += ", " + string(appendMillis(nil, s.RTT)) + " ms"
+	}
+	return out
+}
+
+func direction(word string, l probe.Loss) string {
+	if ratio, known := l.Ratio(); known {
+		return fmt.Sprintf("%s%.3g%%", word, ratio*100)
+	}
+	return ""
+}
