@@ -52,7 +52,9 @@ func (e *Engine) SetTargets(targets []Target) {
 func (e *Engine) newTarget(wanted Target) *target {
 	t := &target{Target: wanted, gone: true}
 	base := uint32(e.clock().Mono / Tick)
-	t.offset = uint8(phase(e.cfg.Self, wanted.ID)) & (Flows - 1)
+	// Targets that are due in the same tick leave by the same port, as long as their sequences agree:
+	// the answers to a tick come in on one or two sockets and not on all 16.
+	t.offset = uint8(phase(e.cfg.Self, wanted.ID) >> 60)
 	for _, k := range AllKinds() {
 		t.probes[k] = course{win: NewWindow(base), wire: base, off: e.off(k, t)}
 	}

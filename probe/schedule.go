@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Tick is how often an engine wakes: wake-ups, not system calls, are what probing costs.
+// Tick is how often an engine wakes at most: wake-ups, not system calls, are what probing costs.
 const Tick = 50 * time.Millisecond
 
 // udpShare is the part of the budget that the regular udp rounds may use; the other kinds share the rest.

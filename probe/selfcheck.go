@@ -15,6 +15,7 @@ const (
 // selfCheck remembers the engine's own trouble.
 type selfCheck struct {
 	last     Instant
+	pace     time.Duration // how long the engine meant to sleep
 	stepped  time.Duration // when the wall clock was last seen to have been set
 	lagged   time.Duration // until when lag is a reason for doubt
 	dropping time.Duration // until when drops are
@@ -24,12 +25,12 @@ type selfCheck struct {
 	deaf     int // checks in a row without loopback
 }
 
-func (s *selfCheck) start(now Instant) { s.last, s.stepped = now, -1 }
+func (s *selfCheck) start(now Instant) { s.last, s.stepped, s.pace = now, -1, Tick }
 
 // tick notes how late this tick is and whether the wall clock was set since the last.
 func (s *selfCheck) tick(now Instant) {
 	elapsed := now.Mono - s.last.Mono
-	lag := elapsed - Tick
+	lag := elapsed - s.pace
 	s.maxLag = max(s.maxLag, lag)
 	if lag > lagLimit {
 		s.lagged = now.Mono + doubtTime
