@@ -42,7 +42,7 @@ func DNS(ctx context.Context, server netip.AddrPort, name, kind string) Result {
 	case err != nil && errors.Is(err, errNotAnAnswer):
 		return wrong(rtt, errNotAnAnswer.Error())
 	case err != nil:
-		return failed(err, connected)
+		return failed(ctx, err, connected)
 	case rcode != dnsmessage.RCodeSuccess:
 		return wrong(rtt, rcodeName(rcode))
 	}

@@ -77,7 +77,7 @@ func getService(ctx context.Context, url string) Result {
 	rtt := x.phases.end.Sub(x.phases.start)
 	switch {
 	case x.err != nil:
-		return failed(x.err, !x.phases.connected.IsZero())
+		return failed(ctx, x.err, !x.phases.connected.IsZero())
 	case x.status >= 400:
 		return wrong(rtt, fmt.Sprintf("status %d", x.status))
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -13,6 +14,9 @@ import (
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if flag.Lookup("test.fuzz").Value.String() != "" { // fuzzing leaves goroutines of its own
+		os.Exit(code)
+	}
 	for range 200 { // the runtime takes a moment to bury closed connections
 		if runtime.NumGoroutine() <= before {
 			os.Exit(code)

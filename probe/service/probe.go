@@ -39,7 +39,7 @@ func TCP(ctx context.Context, address string) Result {
 	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", address)
 	rtt := time.Since(start)
 	if err != nil {
-		return failed(err, false)
+		return failed(ctx, err, false)
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // else it closes the ordinary way

@@ -44,11 +44,11 @@ func wrong(rtt time.Duration, detail string) Result {
 
 // failed is the result of an error. connected says that a TCP connection stood before it, so that
 // silence means a hung process (or packets too big for the way) and not a closed path.
-func failed(err error, connected bool) Result {
-	r := Result{State: probe.Failing, Code: probe.CodeOf(err), Detail: detailOf(err)}
-	if errors.Is(err, context.Canceled) {
-		r.State = probe.Unknown // we stopped: it says nothing of the service
+func failed(ctx context.Context, err error, connected bool) Result {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return Result{State: probe.Unknown} // we stopped: it says nothing of the service
 	}
+	r := Result{State: probe.Failing, Code: probe.CodeOf(err), Detail: detailOf(err)}
 	switch {
 	case connected && r.Code == probe.CodeTimeout:
 		r.Code, r.Detail = probe.CodeHung, "connected, then no answer"

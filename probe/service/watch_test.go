@@ -87,7 +87,7 @@ func silent(limit time.Duration) func(context.Context) Result {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		<-ctx.Done()
-		return failed(ctx.Err(), false)
+		return failed(ctx, ctx.Err(), false)
 	}
 }
 
@@ -97,7 +97,7 @@ func late(after time.Duration) func(context.Context) Result {
 		case <-time.After(after):
 			return answered(after)
 		case <-ctx.Done():
-			return failed(ctx.Err(), false)
+			return failed(ctx, ctx.Err(), false)
 		}
 	}
 }
