@@ -57,7 +57,16 @@ func start(t *testing.T, labCfg lab.Config, cfg cluster.Config) *cluster.Cluster
 			t.Error(err)
 		}
 	})
-	cfg.Bin, cfg.Logs = bin, filepath.Join(t.TempDir(), "logs")
+	// The programs run as user 65534 and read their secret there: a test's own folder is closed to them.
+	logs, err := os.MkdirTemp("", "netchecker-e2e-logs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(logs) })
+	if err := os.Chmod(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Bin, cfg.Logs = bin, logs
 	c, err := cluster.Start(t.Context(), l, cfg)
 	if err != nil {
 		t.Fatal(err)
