@@ -11,7 +11,7 @@ TEST_TIMEOUT ?= 20m
 TEST_SUMMARY ?=
 BENCH        ?= .
 FUZZTIME     ?= 10s
-DEMO_SECONDS ?= 60
+DEMO_SECONDS ?= 0
 SOAK_MINUTES ?= 30
 LAB_NODES    ?= 5
 
@@ -54,7 +54,7 @@ fuzz: ## every fuzz function for FUZZTIME
 	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' $(ROOMS) | grep -v /testdata/ | sort | \
 	while IFS=: read -r file func; do \
 		echo "fuzz $$(dirname $$file) $${func#func }"; \
-		go test "./$$(dirname $$file)" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		go test "./$$(dirname $$file)" -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x || exit 1; \
 	done
 
 .PHONY: lab
