@@ -9,6 +9,7 @@ TOOL     := go tool -modfile=tools/go.mod
 HEAVY        ?= test/lab test/e2e test/kube test/load test/sim mesh/gossip
 TEST_TIMEOUT ?= 20m
 TEST_SUMMARY ?=
+PKG          ?= ./...
 BENCH        ?= .
 FUZZTIME     ?= 10s
 DEMO_SECONDS ?= 0
@@ -29,20 +30,26 @@ build: ## static binaries in bin/
 
 .PHONY: test
 test: setup build ## everything: setup, build, check, all tests with the race detector
-	@failed=; $(MAKE) --no-print-directory check || failed="make check"; \
-	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" ./...
+	@failed=; $(MAKE) --no-print-directory --keep-going check || failed="make check"; \
+	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" $(PKG)
 
 .PHONY: setup
 setup: ## as root: install the programs that tests need
 	@test/setup.sh
 
-.PHONY: check
-check: ## gofmt, vet, go fix, staticcheck, govulncheck and the rules on the tree
+.PHONY: check fmt vet fix lint vuln tree
+check: fmt vet fix lint vuln tree ## gofmt, vet, go fix, staticcheck, govulncheck and the rules on the tree
+fmt:
 	@bad=$$(gofmt -l $(ROOMS)); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+vet:
 	go vet ./...
+fix:
 	go fix -diff ./...
+lint:
 	$(TOOL) staticcheck ./...
+vuln:
 	@tools/govulncheck.sh
+tree:
 	go test ./test/tree
 
 .PHONY: bench

@@ -92,8 +92,8 @@ func constant(f *File, e ast.Expr) bool {
 	case *ast.ParenExpr:
 		return constant(f, e.X)
 	case *ast.CompositeLit:
-		pkg, _ := f.picked(e.Type)
-		return pkg != "sync" && pkg != "sync/atomic"
+		pkg, name := f.picked(e.Type)
+		return pkg != "sync" && pkg != "sync/atomic" || name == "Pool" // what a pool holds has no meaning
 	case *ast.CallExpr:
 		switch e.Fun.(type) {
 		case *ast.ArrayType, *ast.FuncLit: // []byte("…"), and a table that a function on the spot fills

@@ -29,6 +29,8 @@ var other = map[string]bool{}
 
 var pool = sync.Pool{}
 
+var once = sync.Once{}
+
 var made = make([]int, 3)
 
 var pointer = &struct{}{}
