@@ -252,18 +252,20 @@ func TestFiltersChooseByKindSourceAndDestination(t *testing.T) {
 func TestLossIsGivenTheDirectionTheDestinationSaw(t *testing.T) {
 	for _, c := range []struct {
 		heard            probe.HeardState
+		age              time.Duration
 		forward, return_ probe.Loss
 	}{
-		{probe.HeardSilent, 200, probe.LossUnknown},
-		{probe.HeardNever, 200, probe.LossUnknown},
-		{probe.HeardOK, 0, 200},
+		{probe.HeardSilent, 0, 200, probe.LossUnknown},
+		{probe.HeardNever, 0, 200, probe.LossUnknown},
+		{probe.HeardOK, 10 * time.Second, 0, 200},
+		{probe.HeardOK, time.Second, probe.LossUnknown, probe.LossUnknown}, // it may be about to fall silent
 	} {
 		cl := newCluster(t, 2)
 		from, to := Key{"node1", Pod}, Key{"node2", Pod}
 		for _, a := range cl.agents {
 			cl.put(cl.row(a, func(dest Key) [probe.Kinds]probe.Status {
 				if a.Key == from && dest == to {
-					return lost(0)
+					return lost(c.age)
 				}
 				return good()
 			}, func(sender Key) probe.Heard {

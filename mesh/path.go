@@ -83,11 +83,26 @@ func (v *View) joinHeard(p *Path, src, col int) {
 				s.Forward = probe.LossOf(1, 1)
 			}
 		case probe.HeardOK:
-			s.Forward, s.Return = 0, s.Loss
+			// A responder calls a sender silent after two of its intervals; until then "heard" is old news.
+			if s.Age > v.settled(k) {
+				s.Forward, s.Return = 0, s.Loss
+			}
 		case probe.HeardLossy:
 			if d := row.HeardDetail(at); d != nil && k == probe.UDP {
 				s.Forward = d.Loss
 			}
 		}
 	}
+}
+
+// settled is how old a failure must be before the destination's "I hear it" says anything about it:
+// two intervals of the probe and the time for the row, by the budget that agents have by default.
+func (v *View) settled(k probe.Kind) time.Duration {
+	const udpRate, otherRate = probe.DefaultRate * 6 / 10, probe.DefaultRate * 4 / 30
+	rate := otherRate
+	if k == probe.UDP {
+		rate = udpRate
+	}
+	interval := max(time.Second, time.Duration(v.table.Len())*time.Second/time.Duration(rate))
+	return 2*interval + time.Second
 }

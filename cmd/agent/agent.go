@@ -39,6 +39,8 @@ type Agent struct {
 	plan   atomic.Pointer[plan]
 
 	metrics *metrics.Agent
+	// unheard says that no server took the last row.
+	unheard atomic.Bool
 
 	// These belong to the goroutine that sends rows.
 	sequence     uint64

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,8 +29,9 @@ type serverState struct {
 	knows mesh.TableHash
 }
 
-// servers are the addresses to post to: every server that gossip hears, else those it once heard
-// and the one of -serverendpoint.
+// servers are the addresses to post to: every server that gossip hears; where it hears none, or none
+// of them took the last row, those it once heard and the one of -serverendpoint too: an address that
+// a server advertises may not be one that this agent reaches.
 func (a *Agent) servers() []string {
 	var alive, other []string
 	for _, m := range a.gossip.Roster().Servers {
@@ -41,10 +43,10 @@ func (a *Agent) servers() []string {
 			other = append(other, at)
 		}
 	}
-	if len(alive) > 0 {
+	if len(alive) > 0 && !a.unheard.Load() {
 		return alive
 	}
-	return append(other, a.cfg.ServerEndpoint)
+	return append(append(alive, other...), a.cfg.ServerEndpoint)
 }
 
 // relayable are the servers this agent relays to: all that it would post to itself.
@@ -86,6 +88,7 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 	servers, peers := a.servers(), a.peers(p)
 	short := a.codec.Encode(nil, row, false)
 	states := make(map[string]*serverState, len(servers))
+	var taken atomic.Bool
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, at := range servers {
@@ -95,15 +98,19 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 		}
 		states[at] = s
 		g.Go(func() error {
-			a.postRow(ctx, at, s, peers, row, short)
+			if a.postRow(ctx, at, s, peers, row, short) {
+				taken.Store(true)
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // nothing returns an error
+	a.unheard.Store(!taken.Load())
 	a.serverStates = states
 }
 
-func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []string, row *mesh.Row, body []byte) {
+// postRow posts the row to one server and reports whether that took it.
+func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []string, row *mesh.Row, body []byte) (taken bool) {
 	if s.knows != row.Table.Hash() {
 		body = a.codec.Encode(nil, row, true)
 	}
@@ -112,15 +119,16 @@ func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []
 		answer, _, err = a.client.PostRow(ctx, at, peers, row.Sequence, a.codec.Encode(nil, row, true), s.roster)
 	}
 	if errors.Is(err, client.ErrNoRows) { // a server of the original kind: it gets reports
-		return
+		return true
 	}
 	if err != nil {
 		a.log.Debug("row not delivered", "server", at, "error", err)
-		return
+		return false
 	}
 	s.knows = row.Table.Hash()
 	s.roster = answer.Roster.Version
 	a.learn(answer)
+	return true
 }
 
 // learn takes in what a server's answer says about the mesh.

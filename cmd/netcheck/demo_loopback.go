@@ -14,6 +14,7 @@ import (
 	"netchecker/cmd/agent"
 	"netchecker/cmd/server"
 	"netchecker/mesh"
+	"netchecker/mesh/gossip"
 	"netchecker/probe"
 )
 
@@ -32,7 +33,7 @@ below is a hook in the agents that drops probes. Run it as root for the real thi
 	g.Go(func() error {
 		cfg := server.Default
 		cfg.Endpoint, cfg.Node, cfg.Pod, cfg.Log = demoServer, "node1", "netchecker-server", quiet
-		cfg.IPv4, cfg.GossipPort, cfg.Join = netip.MustParseAddr("127.0.3.1"), demoGossipPort, demoSeeds()
+		cfg.IPv4, cfg.GossipPort, cfg.Join = netip.MustParseAddr("127.0.0.1"), demoGossipPort, demoSeeds()
 		cfg.BindAdvertised = true
 		return server.Run(ctx, cfg)
 	})
@@ -63,11 +64,8 @@ below is a hook in the agents that drops probes. Run it as root for the real thi
 	}, nil
 }
 
-// demoGossipPort and demoProbePort are those of real agents: every agent has an address of its own.
-const (
-	demoGossipPort = 8096
-	demoProbePort  = 8095
-)
+// demoGossipPort is that of real agents: every agent has an address of its own.
+const demoGossipPort = gossip.DefaultPort
 
 func loopbackAddr(i int, network mesh.Network) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 1 + byte(network), byte(i)})

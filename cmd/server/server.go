@@ -214,6 +214,15 @@ func (s *Server) face(kept api.Store) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	face.SetServices(serviceTargets(s.cfg.Services))
 	face.Mount("/metrics", metrics.Server(face, s.cfg.Version, s.cfg.PairMetricsNodes))
 	return face.Handler(), nil
+}
+
+// serviceTargets are the services as the answer to a row carries them.
+func serviceTargets(services []service.Target) (out []api.ServiceTarget) {
+	for _, t := range services {
+		out = append(out, api.ServiceTarget{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
+	}
+	return out
 }
