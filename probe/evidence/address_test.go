@@ -28,9 +28,9 @@ func ownNamespace(t *testing.T) {
 // link makes an interface of the MTU with addresses.
 func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
 	t.Helper()
-	l := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
+	l := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
 	if err := netlink.LinkAdd(l); err != nil {
-		t.Skipf("no dummy interface to be had: %v", err)
+		t.Skipf("no bridge to be had: %v", err)
 	}
 	for _, text := range addrs {
 		a, err := netlink.ParseAddr(text)

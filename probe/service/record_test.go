@@ -1,6 +1,7 @@
 package service
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,15 +73,15 @@ func TestSinceMovesOnlyWithTheState(t *testing.T) {
 
 func TestAChangeOfTheCodeIsAChange(t *testing.T) {
 	var r record
-	var got string
+	var got strings.Builder
 	for _, res := range results("gtttrg") {
 		if r.add(res, time.Unix(0, 0)) {
-			got += "x"
+			got.WriteString("x")
 		} else {
-			got += "-"
+			got.WriteString("-")
 		}
 	}
-	if want := "x--xx-"; got != want {
-		t.Errorf("changes %s, want %s", got, want)
+	if want := "x--xx-"; got.String() != want {
+		t.Errorf("changes %s, want %s", got.String(), want)
 	}
 }
