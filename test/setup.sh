@@ -5,7 +5,7 @@ set -euo pipefail
 
 # program:package
 needs=(
-    ip:iproute2 bridge:iproute2 iptables:iptables nft:nftables fping:fping
+    ip:iproute2 bridge:iproute2 iptables:iptables nft:nftables modprobe:kmod fping:fping
     gcc:gcc # for the race detector, together with the C library's headers
 )
 
