@@ -105,8 +105,8 @@ type ProbeSeries struct {
 // maxProbeSeries bounds the URLs of one agent that become series.
 const maxProbeSeries = 64
 
-// series returns the distinct probes of a report; of two with one URL the later counts.
-func (r *Report) series() []ProbeSeries {
+// Series returns the distinct probes of a report; of two with one URL the later counts.
+func (r *Report) Series() []ProbeSeries {
 	var out []ProbeSeries
 	at := map[string]int{}
 	for i := range r.NetworkProbes {

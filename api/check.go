@@ -154,7 +154,7 @@ func (s *Server) AgentSeries(ctx context.Context) ([]AgentSeries, error) {
 		if since.Before(s.started) {
 			since = s.started
 		}
-		a := AgentSeries{Label: label, Probes: rec.series()}
+		a := AgentSeries{Label: label, Probes: rec.Series()}
 		a.Reports, a.Missed = s.book.count(label, rec.Interval(), since, now)
 		out = append(out, a)
 	}

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,7 +101,7 @@ func (a *Agent) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 	s := a.snapshot()
-	gauge(ch, buildInfo, 1, a.version, runtime.Version())
+	gauge(ch, buildInfo, 1, a.version)
 	a.rtt.Collect(ch)
 	for k := range probe.Kind(probe.Kinds) {
 		counter(ch, agentSent, s.Probes.Sent[k], k.String())

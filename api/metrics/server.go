@@ -3,7 +3,6 @@ package metrics
 import (
 	"context"
 	"net/http"
-	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -45,13 +44,17 @@ func Server(source Source, version string, pairNodes int) http.Handler {
 func handler(own prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(own, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	// One series that cannot be must not take all others away.
+	return expose(registry)
+}
+
+// expose serves a registry. One series that cannot be must not take all others away.
+func expose(registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 var (
 	buildInfo = prometheus.NewDesc("netchecker_build_info",
-		"Always 1; the labels say which program this is.", []string{"version", "goversion"}, nil)
+		"Always 1; the label says which program this is.", []string{"version"}, nil)
 	paths = prometheus.NewDesc("netchecker_paths",
 		"Number of paths by kind and state.", []string{"path", "state"}, nil)
 	agents = prometheus.NewDesc("netchecker_agents",
@@ -87,7 +90,7 @@ func (c *ServerCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
-	gauge(ch, buildInfo, 1, c.version, runtime.Version())
+	gauge(ch, buildInfo, 1, c.version)
 	series, err := c.source.AgentSeries(context.Background())
 	if err == nil {
 		err = c.source.StoreErr()
