@@ -23,11 +23,15 @@ func (e *Engine) settle(p *pending) {
 // expired handles a probe whose time is up.
 func (e *Engine) expired(p *pending) {
 	code := e.tr.Abandon(p.kind, p.cookie)
-	if e.stale(p) {
+	switch {
+	case e.stale(p):
 		p.flags |= pendingDone
-		return
+	case p.kind == TCP && p.mono <= e.self.late:
+		e.settle(p)
+		e.stats.Unsent++
+	default:
+		e.lost(p, code)
 	}
-	e.lost(p, code)
 }
 
 // lost enters a failed probe.

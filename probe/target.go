@@ -83,7 +83,7 @@ type Stats struct {
 	Late     uint64        // answers after the time-out, and duplicates
 	Bad      uint64        // packets that were not ours: garbage, wrong tag, unknown cookie
 	Dropped  uint64        // packets lost in our own full receive buffers
-	Unsent   uint64        // probes not sent for lack of local resources
+	Unsent   uint64        // probes not sent for lack of local resources, or void because we slept through their time
 	BytesOut uint64        // IP bytes of udp, mtu and icmp probes, without link headers
 	BytesIn  uint64
 	MaxLag   time.Duration // the latest that a tick ever was

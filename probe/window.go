@@ -192,11 +192,12 @@ func (w *Window) tail(n int) (run, losses, seen int) {
 }
 
 // failRun is how many losses in a row make a path failing: the first one and the burst of three that
-// follows it, all of them, where the outcomes before were clean. Where they were not, chance alone
-// makes such runs, and the run must be so long that it would do so once in 500 times or less.
+// follows it, all of them, where the trouble has just begun. Where it began with partial loss, chance
+// alone makes such runs, and the run must be so long that it would do so once in 500 times or less.
 func (w *Window) failRun(run int) int {
 	before, losses := 0, 0
-	for left := w.done; left != 0 && before < 32+run; left &= left - 1 {
+	recent := ^uint64(0) >> (64 - min(w.last-w.first+1, 64))
+	for left := w.done & recent; left != 0 && before < 32+run; left &= left - 1 {
 		before++
 		if before > run && w.lost&left&-left != 0 {
 			losses++
