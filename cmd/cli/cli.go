@@ -36,7 +36,7 @@ func Parse(fs *flag.FlagSet, args []string, getenv func(string) string) error {
 		name := EnvPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if value := getenv(name); value != "" && bad == nil {
 			if err := fs.Set(f.Name, value); err != nil {
-				bad = Usagef("%s=%q: %v", name, value, err)
+				bad = Usagef("%s=%q: %v: -%s is %s", name, value, err, f.Name, meaning(f))
 			}
 		}
 	})
@@ -47,12 +47,27 @@ func Parse(fs *flag.FlagSet, args []string, getenv func(string) string) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		return &UsageError{err}
+		return &UsageError{explain(fs, err)}
 	}
 	if fs.NArg() > 0 {
 		return Usagef("argument %q: want flags only", fs.Arg(0))
 	}
 	return nil
+}
+
+// explain adds what a flag takes to the complaint about its value, which says no more than "parse error".
+func explain(fs *flag.FlagSet, err error) error {
+	_, rest, _ := strings.Cut(err.Error(), "for flag -")
+	name, _, _ := strings.Cut(rest, ":")
+	if f := fs.Lookup(name); f != nil {
+		return fmt.Errorf("%w: -%s is %s", err, name, meaning(f))
+	}
+	return err
+}
+
+func meaning(f *flag.Flag) string {
+	_, usage := flag.UnquoteUsage(f)
+	return usage
 }
 
 // Logging are the logging flags of the original programs.

@@ -33,7 +33,7 @@ type flags struct {
 	logging                                            cli.Logging
 	auth, secretFile, join, services, advertise        string
 	gossipPort                                         uint
-	reportTTL, pingTimeout, checkInterval              time.Duration
+	pingTimeout, checkInterval                         time.Duration
 	etcdEndpoints, etcdTree, etcdKey, etcdCert, etcdCA string
 	webConfig                                          string
 	kubeproxyInit, showVersion                         bool

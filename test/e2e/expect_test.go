@@ -24,13 +24,13 @@ type expectation map[string][]string
 // {45} for a group; STATES are separated by |.
 func expect(n int, text string) (expectation, error) {
 	out := expectation{}
-	for _, part := range strings.Split(text, "; ") {
+	for part := range strings.SplitSeq(text, "; ") {
 		fields := strings.Fields(part)
 		if len(fields) != 3 {
 			return nil, fmt.Errorf("expectation %q: want KINDS ENDS STATES", part)
 		}
 		states := strings.Split(fields[2], "|")
-		for _, kind := range strings.Split(fields[0], ",") {
+		for kind := range strings.SplitSeq(fields[0], ",") {
 			path := kindNames[kind]
 			if path == "" {
 				return nil, fmt.Errorf("expectation %q: kind %q", part, kind)

@@ -98,7 +98,7 @@ func (c *Cluster) seeds() string {
 // StartServer starts the server in its pod.
 func (c *Cluster) StartServer() error {
 	at := c.Lab.ServerPod()
-	args := append([]string{"-v=5", "-logtostderr", "-endpoint=0.0.0.0:" + strconv.Itoa(lab.ServerPort), "-join=" + c.seeds()}, c.auth()...)
+	args := append([]string{"-v=5", "-logtostderr", "-endpoint=0.0.0.0:" + strconv.Itoa(lab.ServerPort), "-join=" + c.seeds(), "-services=" + c.services()}, c.auth()...)
 	p, err := c.start("netchecker-server", at, "netchecker-server", append(args, c.cfg.ServerArgs...))
 	if err != nil {
 		return err
@@ -115,6 +115,15 @@ func (c *Cluster) StopServer() error {
 	p := c.server
 	c.mu.Unlock()
 	return p.Stop(stopGrace)
+}
+
+// services are what agents of a cluster depend on: DNS and the server, each by its Service address
+// and directly.
+func (c *Cluster) services() string {
+	l := c.Lab
+	return fmt.Sprintf("dns-vip=dns://%s:53/netchecker-service,dns-endpoint=dns://%s:53/netchecker-service,"+
+		"server-vip=http://%s:%d/api/v1/ping,server-endpoint=http://%s:%d/api/v1/ping",
+		lab.DNSVIP, l.DNSPod().Addr, lab.ServerVIP, lab.ServerPort, l.ServerPod().Addr, lab.ServerPort)
 }
 
 func (c *Cluster) auth() []string {
