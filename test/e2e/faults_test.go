@@ -33,6 +33,8 @@ var scenarios = []scenario{
 	{"loss", []int{3, 4, 30}, "HH,PP,HP,PH 3<>4 degraded|failing"},
 	{"mtu-fabric-low", []int{3}, "HH,PP,HP 3<>* degraded"},
 	{"mtu-flannel-low", []int{3}, "PP,HP 3>* degraded"},
+	// TCP stalls where what it sends must pass the low link: the 8 KiB echo of node3's pods and of those who ask them.
+	{"mtu-pmtud-blackhole", []int{3}, "PP,HP 3>* degraded; PP,HP *>3 degraded|ok"},
 	{"tcp-syn-drop", []int{3}, "HH,PP,HP,PH *>3 degraded"},
 }
 
