@@ -14,7 +14,9 @@ func (e *Engine) take(a *Arrival) {
 		e.takeError(a)
 		return
 	}
-	e.stats.BytesIn += uint64(len(a.Data) + Headers(a.From.Addr()))
+	if a.Kind != TCP {
+		e.stats.BytesIn += uint64(len(a.Data) + Headers(a.From.Addr()))
+	}
 	if a.Kind == ICMP {
 		e.takeICMP(a)
 		return

@@ -63,7 +63,7 @@ func (e *Engine) newTarget(wanted Target) *target {
 
 func (e *Engine) off(k Kind, t *target) bool {
 	ok, _ := e.tr.Available(k, t.Addr.Addr())
-	return e.cfg.Off[k] || !ok || k == MTU && t.Bytes == 0
+	return e.cfg.Off[k] || !ok || !t.Addr.IsValid() || k == MTU && t.Bytes == 0
 }
 
 // reorder puts the targets in order of phase and starts the rounds anew where they stood.

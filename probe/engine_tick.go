@@ -66,27 +66,28 @@ func (e *Engine) sendRound(k Kind) {
 	}
 }
 
+// confirmLook bounds how many courses one call of confirm looks at: when everything is dead tens of
+// thousands are listed, and the budget serves a few hundred a second.
+const confirmLook = 512
+
 // confirm sends at most quota confirmations, going on where the last call stopped: all who are in doubt share alike.
 func (e *Engine) confirm(quota int) {
-	for n := len(e.hot); n > 0 && quota > 0; n-- {
+	for n := min(len(e.hot), confirmLook); n > 0 && quota > 0; n-- {
 		if e.hotNext >= len(e.hot) {
 			e.hotNext = 0
 		}
 		h := e.hot[e.hotNext]
 		c := &h.t.probes[h.k]
-		if h.t.gone || c.off || !c.needs() {
-			c.hot = false
-			if h.k == TCP {
-				h.t.big = false
-			}
-			e.hot[e.hotNext] = e.hot[len(e.hot)-1]
-			e.hot = e.hot[:len(e.hot)-1]
+		switch {
+		case e.now.Mono < c.next && !h.t.gone:
+		case h.t.gone || c.off || !c.needs():
+			e.cool(e.hotNext)
 			continue
-		}
-		if e.now.Mono >= c.next && h.t.worth(h.k) {
-			if !e.send(h.t, h.k, 0) {
-				return
-			}
+		case !h.t.worth(h.k):
+			c.next = e.now.Mono + Tick
+		case !e.send(h.t, h.k, 0):
+			return
+		default:
 			quota--
 			c.burst = min(c.burst+1, burstMixed)
 			c.forced = max(c.forced, 1) - 1
@@ -94,6 +95,17 @@ func (e *Engine) confirm(quota int) {
 		}
 		e.hotNext++
 	}
+}
+
+// cool takes entry i off the list.
+func (e *Engine) cool(i int) {
+	h := e.hot[i]
+	h.t.probes[h.k].hot = false
+	if h.k == TCP {
+		h.t.big = false
+	}
+	e.hot[i] = e.hot[len(e.hot)-1]
+	e.hot = e.hot[:len(e.hot)-1]
 }
 
 // heat lists a course for confirmation.

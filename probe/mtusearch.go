@@ -4,12 +4,16 @@ import "time"
 
 // mtuSearch finds the largest packet that passes while the full-sized one does not. It is pure: ask
 // it for sizes to try, tell it what became of them. It tries three sizes at once, at the quarters of
-// what is left, and a size counts as too big only when two probes of it were lost, so that loss of
-// 10 % misleads it once in a hundred tries.
+// what is left. A size counts as too big when two probes of it were lost, and the size it ends at is
+// tried twice more, so that passing loss, or a peer that was busy for half a second, does not mislead it.
 type mtuSearch struct {
 	low, high uint16 // low is known to pass, high not to
 	hint      uint16 // MTU that a router named; 0: none
 	found     uint16 // result of the last search; 0: none
+	full      uint16 // where high began
+	proved    bool   // high is certain not to pass
+	proving   bool   // the last step: high is tried once more, since chance may have lost it
+	returns   uint8  // how often that showed that it was chance
 	active    bool
 	tries     [3]mtuTry
 	until     time.Duration // no new search before
@@ -25,12 +29,15 @@ type mtuTry struct {
 // searchAgain is how long a result stands while the mtu probe goes on failing.
 const searchAgain = time.Minute
 
+// searchReturns is how often a search may find that chance misled it.
+const searchReturns = 3
+
 // start begins a search between low, which passes, and high, which does not.
 func (s *mtuSearch) start(low, high uint16, now time.Duration) {
 	if low >= high {
 		return
 	}
-	*s = mtuSearch{low: low, high: high, hint: s.hint, found: s.found, active: true, until: now + searchAgain}
+	*s = mtuSearch{low: low, high: high, full: high, proved: true, hint: s.hint, found: s.found, active: true, until: now + searchAgain}
 	s.plan()
 }
 
@@ -57,7 +64,12 @@ func (s *mtuSearch) suggest(mtu uint16) {
 func (s *mtuSearch) plan() {
 	s.tries = [3]mtuTry{}
 	if s.high-s.low <= 1 {
-		s.found, s.active = s.low, false
+		s.proving = !s.proved && s.returns < searchReturns
+		if !s.proving {
+			s.found, s.active = s.low, false
+			return
+		}
+		s.tries[0].size = s.high
 		return
 	}
 	if s.hint > s.low && s.hint < s.high {
@@ -93,8 +105,12 @@ func (s *mtuSearch) next() (uint16, bool) {
 
 // passed takes an answer to a probe of size.
 func (s *mtuSearch) passed(size uint16) {
-	if !s.active || size >= s.high {
+	if !s.active || size >= s.full {
 		return
+	}
+	if size >= s.high { // chance lost it before
+		s.high, s.proved, s.proving = s.full, true, false
+		s.returns++
 	}
 	for i := range s.tries {
 		if s.tries[i].size == size {
@@ -116,8 +132,8 @@ func (s *mtuSearch) failed(size uint16, certain bool) {
 			if certain {
 				t.lost, t.sent = 2, 2
 			}
-			if t.lost >= 2 && size > s.low {
-				s.high = min(s.high, size)
+			if t.lost >= 2 && size > s.low && size <= s.high {
+				s.high, s.proved = size, certain || s.proving || s.proved && size == s.high
 			}
 		}
 	}
@@ -127,7 +143,7 @@ func (s *mtuSearch) failed(size uint16, certain bool) {
 // settle plans anew once every size of this step is decided, or made pointless by the others.
 func (s *mtuSearch) settle() {
 	for _, t := range s.tries {
-		if t.size != 0 && !t.good && t.lost < 2 && t.size > s.low && t.size < s.high {
+		if t.size != 0 && !t.good && t.lost < 2 && t.size > s.low && (t.size < s.high || s.proving) {
 			return
 		}
 	}

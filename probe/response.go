@@ -14,6 +14,8 @@ type response struct {
 	want  int // length of the body
 }
 
+const httpPrefix = "HTTP/1."
+
 var headerEnd = []byte("\r\n\r\n")
 
 // take adds what was read. complete says that the whole body is here; broken that this is no answer of ours.
@@ -24,6 +26,9 @@ func (r *response) take(b []byte) (complete, broken bool) {
 	r.total += len(b)
 	if r.start == 0 {
 		head := r.kept[:min(r.total, len(r.kept))]
+		if !bytes.HasPrefix(head, []byte(httpPrefix)[:min(len(head), len(httpPrefix))]) {
+			return false, true
+		}
 		end := bytes.Index(head, headerEnd)
 		if end < 0 {
 			return false, r.total >= len(r.kept)
@@ -44,7 +49,7 @@ func (r *response) body() []byte { return r.kept[r.start : r.start+PacketSize] }
 // parseHead returns the length of the body that a status line and headers announce; false when the status is not 200.
 func parseHead(head []byte) (length int, ok bool) {
 	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
-	if !bytes.HasPrefix(line, []byte("HTTP/1.")) || len(line) < 12 || string(line[8:12]) != " 200" {
+	if !bytes.HasPrefix(line, []byte(httpPrefix)) || len(line) < 12 || string(line[8:12]) != " 200" {
 		return 0, false
 	}
 	for len(rest) > 0 {

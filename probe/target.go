@@ -85,6 +85,6 @@ type Stats struct {
 	Dropped  uint64        // packets lost in our own full receive buffers
 	Unsent   uint64        // probes not sent for lack of local resources, or void because we slept through their time
 	BytesOut uint64        // IP bytes of udp, mtu and icmp probes, without link headers
-	BytesIn  uint64
+	BytesIn  uint64        // the same of what came back
 	MaxLag   time.Duration // the latest that a tick ever was
 }
