@@ -219,7 +219,11 @@ func whole(members []*Gossip, n int) bool {
 	for _, g := range members {
 		if r := g.Roster(); len(r.Agents) != n {
 			return false
-		} else if alive, _, _ := lives(r); alive != n {
+		}
+	}
+	for _, g := range members {
+		r := g.Roster()
+		if alive, _, _ := lives(r); alive != n {
 			return false
 		}
 	}
