@@ -193,10 +193,11 @@ func (g *Gossip) UpdateSelf(a mesh.Agent) error {
 		g.selfMu.Unlock()
 		return fmt.Errorf("gossip: agent %q: only zone, probe port and MTU may change", a.Name)
 	}
-	same := a == g.self
+	// Memberlist forgets who left a minute after, ourselves too, and would panic.
+	idle := a == g.self || g.leaving
 	g.self = a
 	g.selfMu.Unlock()
-	if same {
+	if idle {
 		return nil
 	}
 	return g.advertise(time.Nanosecond)

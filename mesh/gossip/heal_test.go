@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -76,5 +77,23 @@ func TestHalvesFindEachOther(t *testing.T) {
 		net.setName("seeds.example.org", testAgent(0).IPv4, testAgent(1).IPv4)
 		members = append(members, start(t, net.config(testAgent(6), "seeds.example.org")))
 		within(t, time.Minute, "whole", func() bool { return whole(members, 7) })
+	})
+}
+
+// Gossip must not call anybody dead because of lost packets: a quarter of them in each direction,
+// so that half of all pings fail.
+func TestLostPacketsKillNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet) {
+		random := rand.New(rand.NewPCG(3, 4))
+		net.setDrop(func(_, _ netip.AddrPort) bool { return random.IntN(4) == 0 })
+		members := net.mesh(t, 20)
+		watch, deaths := countDeaths(members)
+		for range 600 {
+			time.Sleep(time.Second)
+			watch()
+		}
+		if n := deaths.Load(); n != 0 || !whole(members, 20) {
+			t.Errorf("%d false deaths", n)
+		}
 	})
 }

@@ -114,11 +114,15 @@ func TestKeysReloadThroughAMountedSecret(t *testing.T) {
 	if err := os.Symlink("..data/keys", path); err != nil {
 		t.Fatal(err)
 	}
-	g := start(t, Config{Self: loopAgent(0), Bind: loopback, KeyFile: path})
-	version("..2", keyOf('c', 32))
-	within(t, 15*time.Second, "reloaded by itself", func() bool {
-		keys := g.keyring.GetKeys()
-		return len(keys) == 1 && keys[0][0] == 'c'
+	bubble(t, func(t *testing.T, net *memnet) {
+		cfg := net.config(testAgent(0))
+		cfg.KeyFile = path
+		g := start(t, cfg)
+		version("..2", keyOf('c', 32))
+		within(t, 15*time.Second, "reloaded by itself", func() bool {
+			keys := g.keyring.GetKeys()
+			return len(keys) == 1 && keys[0][0] == 'c'
+		})
 	})
 }
 

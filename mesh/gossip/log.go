@@ -8,9 +8,12 @@ import (
 	"time"
 )
 
-// logLines is how many lines of memberlist pass in a second. A peer with another key makes one for
-// each of its packets.
-const logLines = 20
+// logLines is how many lines of memberlist pass in a logWindow. A peer with another key makes one
+// for each of its packets, a broken route of our own 15 a second, and either may last for days.
+const (
+	logLines  = 30
+	logWindow = time.Minute
+)
 
 // logWriter turns the lines of memberlist into records, one level lower than it calls them: its
 // errors are dead peers and lost packets, which here are the subject and not a fault of ours.
@@ -62,7 +65,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 func (w *logWriter) admit(now time.Time) (ok bool, dropped uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now.Sub(w.window) >= time.Second || now.Before(w.window) {
+	if now.Sub(w.window) >= logWindow || now.Before(w.window) {
 		w.window, w.lines = now, 0
 	}
 	if w.lines >= logLines {

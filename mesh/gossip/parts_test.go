@@ -91,7 +91,7 @@ func TestLogFloodIsCutOff(t *testing.T) {
 			passed++
 		}
 	}
-	if ok, dropped := w.admit(now.Add(time.Second)); passed != logLines || !ok || dropped != 1000-logLines {
+	if ok, dropped := w.admit(now.Add(logWindow)); passed != logLines || !ok || dropped != 1000-logLines {
 		t.Errorf("passed %d, then %v with %d dropped", passed, ok, dropped)
 	}
 }
