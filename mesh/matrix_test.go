@@ -279,6 +279,9 @@ func TestLossIsGivenTheDirectionTheDestinationSaw(t *testing.T) {
 			if u := p.Probes[probe.UDP]; u.Forward != c.forward || u.Return != c.return_ {
 				t.Errorf("heard %s: forward %d, return %d, want %d, %d", c.heard, u.Forward, u.Return, c.forward, c.return_)
 			}
+			if tcp := p.Probes[probe.TCP]; c.heard == probe.HeardSilent && tcp.Forward != probe.LossUnknown {
+				t.Errorf("tcp: forward %d, but a handshake that fails does not say which way", tcp.Forward)
+			}
 		}
 	}
 }

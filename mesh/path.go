@@ -79,7 +79,9 @@ func (v *View) joinHeard(p *Path, src, col int) {
 		}
 		switch heard.State(k) {
 		case probe.HeardSilent, probe.HeardNever:
-			if s.State == probe.Failing {
+			// A tcp request follows a handshake, which needs both directions: that it never came says
+			// nothing about which of them is broken.
+			if s.State == probe.Failing && k != probe.TCP {
 				s.Forward = probe.LossOf(1, 1)
 			}
 		case probe.HeardOK:
