@@ -24,6 +24,7 @@ type Control struct {
 	Link    uint32     // index of the interface it came in by; 0: not said
 	Code    Code       // class of an error from the error queue
 	NextHop uint16     // MTU that came with EMSGSIZE
+	Own     bool       // the error is our own kernel's, made while sending
 }
 
 // ParseControl reads control messages as recvmsg returns them. It takes anything without a panic:
@@ -68,10 +69,11 @@ func (c *Control) take(level, kind uint32, data []byte) {
 func (c *Control) takeError(data []byte) {
 	errno := syscall.Errno(binary.NativeEndian.Uint32(data))
 	info := binary.NativeEndian.Uint32(data[8:])
+	c.Own = data[4] == originLocal
 	switch {
 	case errno == 0:
 		return
-	case errno == syscall.EACCES && data[4] != originLocal:
+	case errno == syscall.EACCES && !c.Own:
 		// ICMPv6 "administratively prohibited" comes as EACCES; over IPv4 the same refusal is
 		// EHOSTUNREACH. Only our own kernel's refusal may be called not permitted.
 		c.Code = CodeHostUnreachable

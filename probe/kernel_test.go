@@ -152,19 +152,19 @@ func TestKernel(t *testing.T) {
 	var r report
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(500 * time.Millisecond) {
 		r = engine.report(t)
-		wrong := ""
+		var wrong strings.Builder
 		for i, c := range kernelCases {
 			for k, want := range c.expect {
 				if got := r.Paths[i].Probes[k]; !want.fits(got) {
-					wrong += fmt.Sprintf("\n%s: %v: %v %q %+v, want %v %v", c.name, probe.Kind(k), got.State, got.Code, got, want.state, want.codes)
+					wrong.WriteString(fmt.Sprintf("\n%s: %v: %v %q %+v, want %v %v", c.name, probe.Kind(k), got.State, got.Code, got, want.state, want.codes))
 				}
 			}
 		}
-		if wrong == "" {
+		if wrong.String() == "" {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("after half a minute:%s\n%+v", wrong, r.Stats)
+			t.Errorf("after half a minute:%s\n%+v", wrong.String(), r.Stats)
 			break
 		}
 	}

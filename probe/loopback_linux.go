@@ -54,7 +54,7 @@ func (l *loopback) check() bool {
 	}
 	l.sent = max(l.sent+1, 1)
 	b[0] = l.sent
-	_ = sendTo(l.fd, b[:1], &l.name) // a failure shows as an answer that does not come
+	_ = sendOnce(l.fd, b[:1], &l.name) // a failure shows as an answer that does not come
 	return back
 }
 

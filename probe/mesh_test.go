@@ -3,6 +3,7 @@ package probe_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,18 +109,18 @@ func (m *mesh) path(i, j int) *probe.PathStatus {
 func (m *mesh) state(i, j int, k probe.Kind) probe.State { return m.path(i, j).Probes[k].State }
 
 func (m *mesh) dump() string {
-	text := ""
+	var text strings.Builder
 	for i, a := range m.agents {
 		a.status = a.engine.Snapshot(a.status[:0])
 		for _, p := range a.status {
 			for k, s := range p.Probes {
 				if s.State != probe.OK {
-					text += fmt.Sprintf("\n%d>%v %v %v %v %+v", i, p.Target.Addr, probe.Kind(k), s.State, s.Code, s)
+					text.WriteString(fmt.Sprintf("\n%d>%v %v %v %v %+v", i, p.Target.Addr, probe.Kind(k), s.State, s.Code, s))
 				}
 			}
 		}
 	}
-	return text
+	return text.String()
 }
 
 // allOK fails the test unless every probe of every path is ok.

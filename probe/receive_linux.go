@@ -89,9 +89,10 @@ func (s *sockets) receiveUDP(f *family, u *udpSocket, events int16, take func(*A
 	}
 }
 
-// errors reads the error queue of a socket. name holds where the probe was going, the data what came
+// errors reads the error queue of a socket and returns how many errors of earlier probes it held, and
+// whether one of our own kernel's. name holds where the probe was going, the data what came
 // back of it, which may be nothing.
-func (s *sockets) errors(fd int, k Kind, flow uint8, take func(*Arrival)) {
+func (s *sockets) errors(fd int, k Kind, flow uint8, take func(*Arrival)) (earlier int, own bool) {
 	for range 64 {
 		var name rawAddr
 		var controls [batchControl]byte
@@ -102,11 +103,16 @@ func (s *sockets) errors(fd int, k Kind, flow uint8, take func(*Arrival)) {
 		h.SetControllen(len(controls))
 		n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&h)), unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 		if errno != 0 {
-			return
+			break
 		}
 		c := ParseControl(controls[:h.Controllen])
 		if c.Code == CodeNone {
 			continue
+		}
+		if c.Own {
+			own = true
+		} else {
+			earlier++
 		}
 		a := &s.arrival
 		*a = Arrival{Kind: k, Flow: flow, Code: c.Code, NextHop: c.NextHop, Cookie: errorCookie(k, s.errorData[:n])}
@@ -115,6 +121,7 @@ func (s *sockets) errors(fd int, k Kind, flow uint8, take func(*Arrival)) {
 		}
 		take(a)
 	}
+	return earlier, own
 }
 
 // errorCookie finds the cookie in what an error returned of a probe.

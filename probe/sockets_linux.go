@@ -85,43 +85,36 @@ func (s *sockets) Send(out *Outgoing) error {
 			return ErrOff
 		}
 		s.name.set(netip.AddrPortFrom(out.To.Addr(), 0))
-		return sendTo(f.icmp.fd, f.icmp.request(s.echo[:], out.Packet), &s.name)
+		return s.sendTo(f.icmp.fd, f.icmp.request(s.echo[:], out.Packet), out)
 	}
-	fd := f.udp[out.Flow].fd
 	s.name.set(out.To)
-	err := sendTo(fd, out.Packet, &s.name)
-	if err == unix.EMSGSIZE {
-		s.tooBig(fd, out)
-	}
-	return err
+	return s.sendTo(f.udp[out.Flow].fd, out.Packet, out)
 }
 
-// sendTo sends one datagram. An asynchronous error of an earlier probe on the same socket is handed
-// to whoever sends next, and is gone then: the second attempt speaks of this packet.
-func sendTo(fd int, packet []byte, to *rawAddr) error {
-	errno := sendOnce(fd, packet, to)
-	if errno != 0 && errno != unix.EAGAIN && errno != unix.EMSGSIZE {
-		errno = sendOnce(fd, packet, to)
+// sendTo sends one datagram to s.name. An error that came in for an earlier probe of the same socket
+// is handed to whoever sends next, be it EMSGSIZE to a small packet: such errors are taken off the
+// queue, for the next Receive to hand over, and the packet is sent again. Only an error without such
+// an explanation is this packet's own.
+func (s *sockets) sendTo(fd int, packet []byte, out *Outgoing) error {
+	for range 8 {
+		errno := sendOnce(fd, packet, &s.name)
+		switch errno {
+		case 0:
+			return nil
+		case unix.EAGAIN:
+			return ErrNotSent
+		}
+		if earlier, own := s.explain(fd, out); earlier == 0 || own {
+			return errno
+		}
 	}
-	switch errno {
-	case 0:
-		return nil
-	case unix.EAGAIN:
-		return ErrNotSent
-	}
-	return errno
+	return ErrNotSent
 }
 
-// sendOnce is a raw system call: it does not block, so the scheduler need not know of it.
-func sendOnce(fd int, packet []byte, to *rawAddr) unix.Errno {
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(packet))),
-		uintptr(len(packet)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&to.raw)), uintptr(to.length))
-	return errno
-}
-
-// tooBig reads what MTU our own kernel refused a probe for, to be handed over by the next Receive.
-func (s *sockets) tooBig(fd int, out *Outgoing) {
-	s.errors(fd, UDP, out.Flow, func(a *Arrival) {
+// explain empties the error queue after an error. Our own kernel's "too large" carries the MTU of
+// the link but not the cookie of the probe, which is the one at hand.
+func (s *sockets) explain(fd int, out *Outgoing) (earlier int, own bool) {
+	return s.errors(fd, out.Kind, out.Flow, func(a *Arrival) {
 		if a.Code == CodeTooBig && a.Cookie == 0 {
 			a.Cookie = out.Cookie
 		}
@@ -129,6 +122,13 @@ func (s *sockets) tooBig(fd int, out *Outgoing) {
 			s.queued = append(s.queued, *a)
 		}
 	})
+}
+
+// sendOnce is a raw system call: it does not block, so the scheduler need not know of it.
+func sendOnce(fd int, packet []byte, to *rawAddr) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(packet))),
+		uintptr(len(packet)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&to.raw)), uintptr(to.length))
+	return errno
 }
 
 // Rotate implements Transport.

@@ -3,6 +3,7 @@ package echo_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +23,9 @@ import (
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	status := m.Run()
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing.Value.String() != "" {
+		os.Exit(status) // its workers leave package os/signal running
+	}
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
