@@ -12,7 +12,6 @@ type Neighbor struct {
 	MAC   MAC
 	Dev   string
 	State NeighborState
-	Proxy bool
 }
 
 // NeighborState is the state of a neighbour entry, numbered as by the kernel.

@@ -1,0 +1,4 @@
+package evidence
+
+// firewall reads the packet filter.
+func (r *reading) firewall() {}
