@@ -54,14 +54,14 @@ func (m *snapshot) textSummary(w io.Writer) {
 	for i := range m.agents {
 		byReport[m.agents[i].Report&3]++
 	}
-	parts := ""
+	var parts strings.Builder
 	for _, r := range [...]mesh.ReportState{mesh.Reporting, mesh.ReportStale, mesh.ReportAbsent, mesh.ReportLeft} {
 		if byReport[r] > 0 || r == mesh.Reporting {
-			parts += fmt.Sprintf(", %d %s", byReport[r], r)
+			fmt.Fprintf(&parts, ", %d %s", byReport[r], r)
 		}
 	}
 	fmt.Fprintf(w, "%s  %s  %d nodes, %d agents%s\n\n", strings.ToUpper(m.view.State().String()),
-		m.view.Generated.UTC().Format(time.RFC3339), len(m.nodeNames()), len(m.agents), parts)
+		m.view.Generated.UTC().Format(time.RFC3339), len(m.nodeNames()), len(m.agents), parts.String())
 }
 
 func (m *snapshot) textCounts(w io.Writer) {
@@ -97,11 +97,12 @@ func (m *snapshot) textGrid(w io.Writer, nodes []string) {
 			states[cell], seen[cell] = p.State, true
 		}
 	}
-	head := fmt.Sprintf("%-*s  ", width+3, corner)
+	var head strings.Builder
+	fmt.Fprintf(&head, "%-*s  ", width+3, corner)
 	for i := range nodes {
-		head += fmt.Sprintf(" %-4d", i+1)
+		fmt.Fprintf(&head, " %-4d", i+1)
 	}
-	io.WriteString(w, strings.TrimRight(head, " ")+"\n")
+	io.WriteString(w, strings.TrimRight(head.String(), " ")+"\n")
 	for i, name := range nodes {
 		line := fmt.Appendf(nil, "%2d %-*s  ", i+1, width, name)
 		for j := range nodes {

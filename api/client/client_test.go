@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -396,6 +397,9 @@ func TestSegmentsAreSmallEnoughForABrokenMTU(t *testing.T) {
 			n, _ := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
 			sizes <- n
 		})
+		if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+			return
+		}
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	}()
 	if _, err := newClient(t).PostReport(t.Context(), l.Addr().String(), nil, 1, []byte("{}")); err != nil {
