@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,7 +19,7 @@ import (
 func benchTargets(n int) []probe.Target {
 	targets := make([]probe.Target, n)
 	for i := range targets {
-		targets[i] = probe.Target{ID: uint64(i + 1), Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 98, byte(i / 250), byte(i%250 + 1)}), 8095)}
+		targets[i] = probe.Target{ID: uint64(i + 1), Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 98, byte(i / 250), byte(i%250 + 1)}), 8095), Bytes: 1500}
 	}
 	return targets
 }
@@ -122,31 +123,57 @@ func BenchmarkRTTError(b *testing.B) {
 	}
 }
 
-// BenchmarkTCP compares the CPU of a tcp probe, client and server, with what net.Dialer and Close alone cost.
+// BenchmarkTCP compares the CPU of a tcp probe, client and server, with what net.Dialer and Close
+// alone cost, and with the same question and answer over a net.Conn.
 func BenchmarkTCP(b *testing.B) {
 	const rate = 400
 	p := newPair(b)
 	only := [probe.Kinds]bool{probe.UDP: true, probe.MTU: true, probe.ICMP: true}
-	measure := func(role string) (client, server float64) {
+	measure := func(c childConfig) (client, server float64) {
 		answering := startChild(b, p.b, childConfig{Role: "echo", Port: 8095})
-		asking := startChild(b, p.a, childConfig{Role: role, Rate: map[string]int{"engine": rate * 10 / 4, "dialer": rate}[role], Count: rate, Off: only})
+		c.Count, c.Off = rate, only
+		asking := startChild(b, p.a, c)
 		time.Sleep(2 * time.Second)
 		e0, r0 := asking.report(b), answering.report(b)
 		time.Sleep(6 * time.Second)
 		e1, r1 := asking.report(b), answering.report(b)
 		n := float64(e1.Stats.Sent[probe.TCP]-e0.Stats.Sent[probe.TCP]) * 1e3
-		b.Logf("%s: %.0f connections, %d lost", role, n/1e3, e1.Stats.Lost[probe.TCP])
-		asking.stop()
-		answering.stop()
+		b.Logf("%s: %.0f connections, %d lost", c.Role, n/1e3, e1.Stats.Lost[probe.TCP])
+		if err := errors.Join(asking.stop(), answering.stop()); err != nil {
+			b.Error(err)
+		}
 		return float64(e1.CPU-e0.CPU) / n, float64(r1.CPU-r0.CPU) / n
 	}
 	for range b.N {
-		ours, ourServer := measure("engine")
-		theirs, theirServer := measure("dialer")
+		ours, ourServer := measure(childConfig{Role: "engine", Rate: rate * 10 / 4})
+		connect, connectServer := measure(childConfig{Role: "dialer", Rate: rate})
+		exchange, exchangeServer := measure(childConfig{Role: "dialer", Rate: rate, Exchange: true})
 		b.ReportMetric(ours, "client-µs")
 		b.ReportMetric(ourServer, "server-µs")
-		b.ReportMetric(theirs, "dialer-client-µs")
-		b.ReportMetric(theirServer, "dialer-server-µs")
-		b.ReportMetric(ours/theirs, "of-dialer-client")
+		b.ReportMetric(connect, "connect-only-client-µs")
+		b.ReportMetric(connectServer, "connect-only-server-µs")
+		b.ReportMetric(exchange, "net.Conn-client-µs")
+		b.ReportMetric(exchangeServer, "net.Conn-server-µs")
+		b.ReportMetric(ours/exchange, "of-net.Conn")
+	}
+}
+
+// BenchmarkAgent is the whole load of an agent in a mesh of 5,000 nodes: 10,000 targets, all kinds, 400 probes a second.
+func BenchmarkAgent(b *testing.B) {
+	p := newPair(b)
+	answering := startChild(b, p.b, childConfig{Role: "echo", Port: 8095})
+	sh(b, p.a, "sysctl -qw net.ipv4.ping_group_range='0 65535'")
+	asking := startChild(b, p.a, childConfig{Role: "engine", Count: 10_000, Rate: probe.DefaultRate, UID: 65534})
+	time.Sleep(3 * time.Second)
+	for range b.N {
+		const d = 10 * time.Second
+		e0, r0 := asking.report(b), answering.report(b)
+		time.Sleep(d)
+		e1, r1 := asking.report(b), answering.report(b)
+		b.Logf("sent %v", e1.Stats.Sent)
+		b.ReportMetric(100*float64(e1.CPU-e0.CPU)/float64(d), "asking-%-of-a-core")
+		b.ReportMetric(100*float64(r1.CPU-r0.CPU)/float64(d), "answering-%-of-a-core")
+		b.ReportMetric(float64(e1.Resident)/(1<<20), "asking-MiB")
+		b.ReportMetric(float64(r1.Resident)/(1<<20), "answering-MiB")
 	}
 }

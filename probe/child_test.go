@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,7 +47,9 @@ type childConfig struct {
 	Count   int // so many benchTargets instead
 	Off     [probe.Kinds]bool
 	RTT     bool
-	UID     int // drop to this user, without any capability
+	// Exchange makes a dialer ask, not only connect.
+	Exchange bool
+	UID      int // drop to this user, without any capability
 }
 
 const childVariable = "NETCHECKER_PROBE_TEST_CHILD"
@@ -218,7 +219,7 @@ func childDialer(ctx context.Context, cfg childConfig) (<-chan struct{}, func(*r
 		defer ticker.Stop()
 		for i := 0; ctx.Err() == nil; {
 			for range cfg.Rate / 20 {
-				dialOnce(cfg.Targets[i%len(cfg.Targets)].Addr)
+				dialOnce(cfg.Targets[i%len(cfg.Targets)], uint32(i+1), cfg.Exchange)
 				i++
 			}
 			count = uint64(i)
@@ -228,11 +229,23 @@ func childDialer(ctx context.Context, cfg childConfig) (<-chan struct{}, func(*r
 	return done, func(r *report) { r.Stats.Sent[probe.TCP] = count }
 }
 
-func dialOnce(to netip.AddrPort) {
-	c, err := net.DialTimeout("tcp", to.String(), time.Second)
-	if err == nil {
-		c.Close()
+// dialOnce connects and closes; with exchange it also asks and reads the answer, as the engine does.
+func dialOnce(to probe.Target, seq uint32, exchange bool) {
+	c, err := net.DialTimeout("tcp", to.Addr.String(), time.Second)
+	if err != nil {
+		return
 	}
+	defer c.Close()
+	if !exchange {
+		return
+	}
+	_ = c.(*net.TCPConn).SetLinger(0)
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	body := make([]byte, probe.PacketSize)
+	(&probe.Packet{Type: probe.TypeRequest, Kind: probe.TCP, Sender: 1, Boot: 1, Seq: seq, Responder: to.ID}).Encode(body)
+	probe.NewKeys().Seal(body)
+	fmt.Fprintf(c, "POST /probe HTTP/1.1\r\nHost: probe\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	_, _ = c.Read(make([]byte, 4096))
 }
 
 func cpu() time.Duration {

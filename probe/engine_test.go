@@ -495,3 +495,29 @@ func TestEngine_memory_of_ten_thousand_targets(t *testing.T) {
 		t.Logf("%d KiB for 10,000 targets", grown>>10)
 	}
 }
+
+func TestEngine_large_mesh_uses_its_whole_budget(t *testing.T) {
+	for _, tick := range []time.Duration{probe.Tick, 2 * probe.Tick, 130 * time.Millisecond} {
+		clock := echotest.NewClock()
+		net := echotest.New(clock.Now)
+		e, err := probe.NewEngine(probe.Config{Self: 1, Boot: 1, Transport: net.Port(address(0).Addr()), Clock: clock.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answering := echo.NewResponder(echo.Config{Any: true, Clock: clock.Now, PerSource: 1e5})
+		targets := make([]probe.Target, 10000)
+		for i := range targets {
+			targets[i] = probe.Target{ID: identity(i), Addr: address(i + 1), Bytes: 1500}
+			net.Attach(targets[i].Addr, answering)
+		}
+		e.SetTargets(targets)
+		for clock.Now().Mono < time.Minute {
+			clock.Advance(tick)
+			e.Step()
+		}
+		s := e.Stats().Sent
+		if s[probe.UDP] < 60*235 || s[probe.UDP] > 60*242 || s[probe.TCP] < 60*51 || s[probe.TCP] > 60*55 {
+			t.Errorf("woken every %v: sent in a minute %v, want 14,400 of udp and 3,200 of the others", tick, s)
+		}
+	}
+}
