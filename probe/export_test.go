@@ -7,3 +7,12 @@ func (e *Engine) Tap(see func(*Arrival)) {
 		e.take(a)
 	}
 }
+
+// RotateAll replaces every source port at once.
+func (e *Engine) RotateAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for flow := range Flows {
+		e.rotate(flow)
+	}
+}
