@@ -92,7 +92,8 @@ func (c *Config) fill() {
 // tuning returns memberlist's settings. Its LAN defaults want a death known within seconds; probes
 // do that here, so everything that makes a busy machine look dead is slowed down. With the defaults
 // 300 members started at once in one process made 82,510 false leaves and were not whole after
-// 180 s; with these TestManyAtOnce sees none.
+// 180 s; with these they are whole after 12 s without one (TestManyAtOnce, two cores). At rest one
+// of 100 costs 0.2 ms of CPU and sends 20 bytes a second (BenchmarkIdleMesh).
 func tuning(name string, keys *memberlist.Keyring, logs *logWriter) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name = name

@@ -61,7 +61,7 @@ func TestManyAtOnce(t *testing.T) {
 	defer closeAll(members)
 	watch, deaths := countDeaths(members)
 	begin := time.Now()
-	took := within(t, 60*time.Second, "all rosters whole", func() bool {
+	took := within(t, 2*time.Minute, "all rosters whole", func() bool {
 		watch()
 		return whole(members, n)
 	})
