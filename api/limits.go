@@ -26,8 +26,12 @@ const (
 	bodyTime = 10 * time.Second
 	// slotWait is how long a request waits for a slot before it is told to come again.
 	slotWait = 2 * time.Second
-	// answerTime is how long a large answer may take to be read.
-	answerTime = 2 * time.Minute
+	// answerTime is how long a large answer may take to be read: 40 MB at 1.4 MB/s.
+	answerTime = 30 * time.Second
+	// maxAnswers and maxScrapes bound the large answers under way. Slow readers of the matrix must not
+	// keep Prometheus out, nor the other way round.
+	maxAnswers = 16
+	maxScrapes = 8
 )
 
 // slots bounds how much of one sort of work is under way.
@@ -82,9 +86,7 @@ func (s *Server) readBody(c echo.Context, most int64) (body []byte, done func(),
 	}
 	control := http.NewResponseController(c.Response())
 	// A writer without deadlines is a recorder in a test: nothing can stall there.
-	if control.SetReadDeadline(time.Now().Add(s.bodyTime)) == nil {
-		defer control.SetReadDeadline(time.Time{})
-	}
+	_ = control.SetReadDeadline(time.Now().Add(s.bodyTime))
 	size := int64(bodyStep)
 	if r.ContentLength > 0 {
 		size = min(r.ContentLength+1, 64<<10) // a length is a claim: large ones are believed as they arrive
@@ -103,6 +105,8 @@ func (s *Server) readBody(c echo.Context, most int64) (body []byte, done func(),
 		n, err := from.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err == io.EOF {
+			// After an error the deadline stays: what net/http then drains of the body must end, too.
+			_ = control.SetReadDeadline(time.Time{})
 			return buf, func() { s.bodies.give(taken) }, nil
 		}
 		if err != nil {
@@ -154,15 +158,17 @@ func refusalOf(err error) Refusal {
 
 // large limits how many large answers are under way and how long one may take to be read, so that
 // slow readers can neither pile up nor hold the memory of what they read.
-func (s *Server) large(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		give, err := s.answers.take(c.Request().Context(), "large answers")
-		if err != nil {
-			return err
+func large(under slots) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			give, err := under.take(c.Request().Context(), "large answers")
+			if err != nil {
+				return err
+			}
+			defer give()
+			// See readBody about the error.
+			_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(answerTime))
+			return next(c)
 		}
-		defer give()
-		// See readBody about the error.
-		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(answerTime))
-		return next(c)
 	}
 }

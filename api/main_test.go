@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		os.Exit(code) // the fuzzer leaves a goroutine of its own
+	}
 	http.DefaultClient.CloseIdleConnections()
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -277,3 +280,5 @@ func mustContain(t *testing.T, got string, words ...string) {
 		}
 	}
 }
+
+func secondsOf(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -100,6 +100,7 @@ type Server struct {
 	bodies  budget
 	decodes slots
 	answers slots
+	scrapes slots
 	reports intake
 	rows    intake
 
@@ -131,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, started: cfg.Now(), codec: mesh.NewCodec(),
 		runs: runs{byName: map[string]*run{}, most: cfg.MaxAgents}, mounted: map[string]http.Handler{},
 		bodyTime: bodyTime, bodies: budget{most: maxInFlight},
-		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, 16)}
+		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, maxAnswers), scrapes: make(slots, maxScrapes)}
 	s.book.init()
 	s.news.init()
 	if cfg.Expected == nil {
@@ -159,11 +160,11 @@ func (s *Server) Handler() http.Handler {
 	e.POST("/api/v1/agents/:name", s.postReport)
 	e.POST("/api/v1/agents/:name/row", s.postRow)
 	read("/api/v1/agents/:name", s.getReport)
-	read("/api/v1/agents/", s.getReports, s.large)
-	read("/api/v1/agents", s.getReports, s.large)
+	read("/api/v1/agents/", s.getReports, large(s.answers))
+	read("/api/v1/agents", s.getReports, large(s.answers))
 	read("/api/v1/connectivity_check", s.connectivityCheck)
 	read("/api/v1/ping", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
-	read("/api/v1/matrix", s.getMatrix, s.large)
+	read("/api/v1/matrix", s.getMatrix, large(s.answers))
 	read("/api/v1/findings", s.getFindings)
 	read("/healthz", s.healthz)
 	read("/readyz", s.readyz)
@@ -172,7 +173,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	for path, h := range s.mounted {
 		if path == "/metrics" {
-			read(path, echo.WrapHandler(h), s.large)
+			read(path, echo.WrapHandler(h), large(s.scrapes))
 			continue
 		}
 		read(path, echo.WrapHandler(h))
@@ -186,10 +187,10 @@ func (s *Server) Handler() http.Handler {
 // View returns the matrix as it stands now.
 func (s *Server) View() *mesh.View { return s.cfg.Matrix.View(s.now()) }
 
-// Reports and Rows count what agents posted since the server started.
+// Reports counts the reports that agents posted since the server started.
 func (s *Server) Reports() Intake { return s.reports.snapshot() }
 
-// Rows counts rows as Reports counts reports.
+// Rows counts the rows that agents posted since the server started.
 func (s *Server) Rows() Intake { return s.rows.snapshot() }
 
 // StoreErr says what keeps the store from keeping, nil when it works.
