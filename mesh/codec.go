@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"netchecker/probe"
 )
 
 // A row travels as four bytes "NCR" and the version, then one zstd frame of sections, each a tag
@@ -29,6 +31,7 @@ const (
 	sectionDetails      = 6
 	sectionHeardDetails = 7
 	sectionServices     = 8
+	sectionEvidence     = 9 // present when there is news
 )
 
 // MaxRow is the most bytes a row may have before compression: 65,536 columns with every detail.
@@ -87,6 +90,9 @@ func (c *Codec) Encode(dst []byte, row *Row, withTable bool) []byte {
 	raw = appendSection(raw, sectionDetails, appendDetails(nil, row.Details))
 	raw = appendSection(raw, sectionHeardDetails, appendHeardDetails(nil, row.HeardDetails))
 	raw = appendSection(raw, sectionServices, appendServices(nil, row.Services))
+	if row.Evidence != nil {
+		raw = appendSection(raw, sectionEvidence, probe.AppendSnapshot(nil, row.Evidence))
+	}
 	return c.enc.EncodeAll(raw, append(append(dst, rowMagic...), rowVersion))
 }
 
@@ -201,8 +207,15 @@ func (row *Row) decodeBody(sections *[16][]byte) (err error) {
 	if row.HeardDetails, err = parseHeardDetails(sections[sectionHeardDetails], row.Table.Len()); err != nil {
 		return err
 	}
-	row.Services, err = parseServices(sections[sectionServices])
-	return err
+	if row.Services, err = parseServices(sections[sectionServices]); err != nil {
+		return err
+	}
+	if b := sections[sectionEvidence]; b != nil {
+		if row.Evidence, err = probe.ParseSnapshot(b); err != nil {
+			return fmt.Errorf("evidence: %w", err)
+		}
+	}
+	return nil
 }
 
 // ascending reports whether the indexes grow strictly, which rules out duplicates too.

@@ -29,6 +29,9 @@ type entry struct {
 	via      string
 	// since holds, for each of the row's details, when the path's state began by the matrix's clock.
 	since []time.Time
+	// evidence is the last that this run of the agent sent, and when.
+	evidence   *probe.Snapshot
+	evidenceAt time.Time
 }
 
 // NewMatrix returns an empty matrix.
@@ -41,7 +44,7 @@ func (m *Matrix) Put(row *Row, via string, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at, known := slices.BinarySearchFunc(m.sources, row.Source.Key, Key.Compare)
-	fresh := &entry{row: row, received: now, via: via}
+	fresh := &entry{row: row, received: now, via: via, evidence: row.Evidence, evidenceAt: now}
 	if !known {
 		m.sources = slices.Insert(m.sources, at, row.Source.Key)
 		m.entries = slices.Insert(m.entries, at, fresh)
@@ -54,6 +57,9 @@ func (m *Matrix) Put(row *Row, via string, now time.Time) error {
 		return err
 	}
 	fresh.since = sinceTimes(fresh, old)
+	if row.Evidence == nil && old.row.Source.Boot == row.Source.Boot {
+		fresh.evidence, fresh.evidenceAt = old.evidence, old.evidenceAt
+	}
 	m.entries[at] = fresh
 	if old.row.Source != row.Source {
 		m.layout = nil

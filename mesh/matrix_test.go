@@ -364,6 +364,29 @@ func TestRowsSurviveTheWire(t *testing.T) {
 	}
 }
 
+func TestEvidenceStaysUntilTheSameRunSaysMoreOrAnotherTakesOver(t *testing.T) {
+	c := newCluster(t, 2)
+	says := &probe.Snapshot{}
+	first := c.row(c.agents[0], nil, nil)
+	first.Evidence = says
+	codec, tables := NewCodec(), &Tables{}
+	got, err := codec.Decode(codec.Encode(nil, first, true), tables)
+	if err != nil || got.Evidence == nil {
+		t.Fatalf("over the wire: %v, %v", got, err)
+	}
+	c.put(first, epoch)
+	c.put(c.row(c.agents[0], nil, nil), epoch.Add(time.Second))
+	if a := c.matrix.View(epoch.Add(time.Second)).Agents()[0]; a.Evidence != says || !a.EvidenceAt.Equal(epoch) {
+		t.Errorf("evidence %v of %v, want what the first row said", a.Evidence, a.EvidenceAt)
+	}
+	again := c.agents[0]
+	again.Boot++
+	c.put(c.row(again, nil, nil), epoch.Add(2*time.Second))
+	if a := c.matrix.View(epoch.Add(2 * time.Second)).Agents()[0]; a.Evidence != nil {
+		t.Error("evidence of an earlier run")
+	}
+}
+
 func TestRoundTripsKeepTheirSizeOnTheScale(t *testing.T) {
 	for d := time.Microsecond; d < 18*time.Second; d = d*11/10 + 1 {
 		got := unpackRTT(packRTT(d))

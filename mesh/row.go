@@ -27,6 +27,9 @@ type Row struct {
 	Details      []Detail
 	HeardDetails []HeardDetail
 	Services     []probe.Service
+	// Evidence is what the node last read about itself; nil in rows that say nothing new of it. The
+	// matrix keeps the last one that the same run of the agent sent.
+	Evidence *probe.Snapshot
 	// planes holds the cells as the wire carries them, one byte of every column after the other:
 	// states, the round trips, loss, heard. Nothing is unpacked until somebody asks.
 	planes []byte

@@ -29,6 +29,9 @@ type AgentView struct {
 	Via      string
 	Doubt    Doubt
 	Services []probe.Service
+	// Evidence is what the node last told about itself, at EvidenceAt; nil when it never did.
+	Evidence   *probe.Snapshot
+	EvidenceAt time.Time
 }
 
 // Agents lists the agents that should exist, sorted by key.
@@ -39,6 +42,7 @@ func (v *View) Agents() []AgentView {
 		if e := v.entries[i]; e != nil {
 			out[i].LastReport, out[i].Via = e.received, e.via
 			out[i].Doubt, out[i].Services = e.row.Doubt, e.row.Services
+			out[i].Evidence, out[i].EvidenceAt = e.evidence, e.evidenceAt
 		}
 	}
 	return out

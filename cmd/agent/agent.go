@@ -21,6 +21,7 @@ import (
 	"netchecker/mesh/gossip"
 	"netchecker/probe"
 	"netchecker/probe/echo"
+	"netchecker/probe/evidence"
 	"netchecker/probe/service"
 )
 
@@ -39,6 +40,10 @@ type Agent struct {
 	plan   atomic.Pointer[plan]
 
 	metrics *metrics.Agent
+	reader  *evidence.Reader
+	// evidence is what the node last read about itself.
+	evidence     atomic.Pointer[probe.Snapshot]
+	evidenceNews chan struct{} // length 1
 	// unheard says that no server took the last row.
 	unheard atomic.Bool
 
@@ -60,7 +65,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	a := &Agent{cfg: cfg, log: cfg.Log, boot: uint64(time.Now().UnixNano()), codec: mesh.NewCodec()}
+	a := &Agent{cfg: cfg, log: cfg.Log, boot: uint64(time.Now().UnixNano()), codec: mesh.NewCodec(),
+		reader: evidence.NewReader(cfg.Privileged), evidenceNews: make(chan struct{}, 1)}
 	keys, err := a.probeKeys()
 	if err != nil {
 		return err
@@ -111,6 +117,7 @@ func (a *Agent) live(ctx context.Context, listener net.Listener, keys *probe.Key
 	asking.Go(func() error { return a.sendReports(ask) })
 	asking.Go(func() error { return a.watch.Run(ask) })
 	asking.Go(func() error { return a.followKeys(ask, keys) })
+	asking.Go(func() error { return a.readEvidence(ask) })
 	err := asking.Wait()
 	if ctx.Err() != nil {
 		a.goodbye()

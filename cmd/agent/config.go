@@ -44,6 +44,8 @@ type Config struct {
 	GossipKeyFile string
 	// Services are probed besides those the server hands out.
 	Services []service.Target
+	// Privileged reads the packet filter too, which needs NET_ADMIN.
+	Privileged bool
 	// LameDuck is how long the agent keeps answering after it left.
 	LameDuck time.Duration
 	// BindAdvertised listens on and sends from the advertised addresses alone, so that many agents

@@ -27,6 +27,8 @@ type serverState struct {
 	roster uint64
 	// knows is the table that the server has seen.
 	knows mesh.TableHash
+	// evidence is the last that the server took.
+	evidence *probe.Snapshot
 }
 
 // servers are the addresses to post to: every server that gossip hears; where it hears none, or none
@@ -86,8 +88,14 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 	defer cancel()
 	p := a.plan.Load()
 	servers, peers := a.servers(), a.peers(p)
-	short := a.codec.Encode(nil, row, false)
 	states := make(map[string]*serverState, len(servers))
+	news := a.evidence.Load()
+	for _, at := range servers {
+		if s := a.serverStates[at]; news != nil && (s == nil || s.evidence != news) {
+			row.Evidence = news // until every server has taken it
+		}
+	}
+	short := a.codec.Encode(nil, row, false)
 	var taken atomic.Bool
 	var g errgroup.Group
 	g.SetLimit(4)
@@ -126,6 +134,9 @@ func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []
 		return false
 	}
 	s.knows = row.Table.Hash()
+	if row.Evidence != nil {
+		s.evidence = row.Evidence
+	}
 	s.roster = answer.Roster.Version
 	a.learn(answer)
 	return true

@@ -65,7 +65,10 @@ func (a *Agent) sendRows(ctx context.Context) error {
 		case <-timer.C:
 			changed = false
 		case <-a.engine.Changed():
+			a.triggerEvidence()
+		case <-a.evidenceNews:
 		case <-a.echo.Changed():
+			a.reader.Trigger()
 		case <-a.watch.Changed():
 		}
 		p := a.plan.Load()
@@ -87,6 +90,17 @@ func (a *Agent) sendRows(ctx context.Context) error {
 		a.deliverRow(ctx, a.row(p, false))
 		next = last.Add(interval)
 		timer.Reset(max(time.Until(next), debounce))
+	}
+}
+
+// triggerEvidence asks for a reading when a path is bad: the moment when it matters.
+func (a *Agent) triggerEvidence() {
+	a.statuses = a.engine.Snapshot(a.statuses[:0])
+	for i := range a.statuses {
+		if badPath(&a.statuses[i].Probes) {
+			a.reader.Trigger()
+			return
+		}
 	}
 }
 

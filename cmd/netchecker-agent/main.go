@@ -57,7 +57,7 @@ func register(fs *flag.FlagSet, c *agent.Config, f *flags) {
 	fs.StringVar(&c.GossipKeyFile, "gossip-key-file", "", "`file` with the gossip keyring, read again when it changes")
 	fs.StringVar(&c.Zone, "zone", "", "failure domain of the node; default what the server says")
 	fs.StringVar(&f.services, "services", "", "`services` to probe besides those the server hands out")
-	fs.StringVar(&f.evidence, "evidence", "basic", "`basic or privileged`: what the agent may read of its node (privileged: not yet)")
+	fs.StringVar(&f.evidence, "evidence", "basic", "`basic or privileged`: what the agent reads of its node; privileged needs NET_ADMIN")
 	fs.StringVar(&f.advertise, "advertise", "", "`addresses` to advertise, one a family; default MY_POD_IP, else that of the default route")
 	fs.BoolVar(&f.showVersion, "version", false, "print the version and stop")
 }
@@ -104,9 +104,10 @@ func (f *flags) fill(c *agent.Config, getenv func(string) string) (err error) {
 	if c.Services, err = service.Parse(f.services); err != nil {
 		return fmt.Errorf("-services: %w", err)
 	}
-	if f.evidence != "basic" {
-		return fmt.Errorf("-evidence %q: want basic (privileged is not there yet)", f.evidence)
+	if f.evidence != "basic" && f.evidence != "privileged" {
+		return fmt.Errorf("-evidence %q: want basic or privileged", f.evidence)
 	}
+	c.Privileged = f.evidence == "privileged"
 	if c.Secret, err = cli.Secret(f.auth, f.secretFile); err != nil {
 		return err
 	}
