@@ -1,18 +1,14 @@
 package client
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,80 +166,6 @@ func (c *Client) sign(p api.Purpose, sequence uint64, body []byte) string {
 		return ""
 	}
 	return c.cfg.Keys.Sign(p, c.cfg.Name, c.cfg.Boot, sequence, body).String()
-}
-
-// message is one row or report on its way.
-type message struct {
-	server, name string
-	purpose      api.Purpose
-	body         []byte
-	signature    string
-	roster       uint64
-	// via is set by a relay.
-	via string
-}
-
-// path is where the server takes the message.
-func (m *message) path() string {
-	p := "/api/v1/agents/" + url.PathEscape(m.name)
-	if m.purpose == api.ForRow {
-		p += "/row?roster=" + strconv.FormatUint(m.roster, 10)
-	}
-	return p
-}
-
-// answer is what a server said.
-type answer struct {
-	status int
-	body   []byte
-}
-
-func (a *answer) err() error {
-	var e api.ErrorAnswer
-	if json.Unmarshal(a.body, &e) != nil || e.Error == "" {
-		e.Error = http.StatusText(a.status)
-	}
-	return fmt.Errorf("status %d: %s", a.status, e.Error)
-}
-
-// direct posts the message to its server.
-func (c *Client) direct(ctx context.Context, m *message) (*answer, error) {
-	scheme := "http://"
-	if c.cfg.TLS != nil {
-		scheme = "https://"
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+m.server+m.path(), bytes.NewReader(m.body))
-	if err != nil {
-		return nil, err
-	}
-	if m.signature != "" {
-		r.Header.Set(api.SignatureHeader, m.signature)
-	}
-	if m.via != "" {
-		r.Header.Set(api.ViaHeader, m.via)
-	}
-	a, _, err := c.do(r, m)
-	return a, err
-}
-
-func (c *Client) do(r *http.Request, m *message) (*answer, http.Header, error) {
-	r.Header.Set("Content-Type", "application/octet-stream")
-	if m.purpose == api.ForReport {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(body) > maxAnswer {
-		return nil, nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
-	}
-	return &answer{resp.StatusCode, body}, resp.Header, nil
 }
 
 // learn changes what is known of a server.
