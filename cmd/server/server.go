@@ -105,9 +105,9 @@ func Run(ctx context.Context, cfg Config) error {
 	return s.live(ctx, face, listener)
 }
 
-func (s *Server) live(ctx context.Context, face http.Handler, listener net.Listener) error {
+func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listener) error {
 	conns := api.MaxConns()
-	web := api.HTTPServer(face, conns)
+	web := api.HTTPServer(face.Handler(), conns)
 	web.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -131,7 +131,24 @@ func (s *Server) live(ctx context.Context, face http.Handler, listener net.Liste
 		return nil
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
+	g.Go(func() error { return sweep(ctx, face) })
 	return g.Wait()
+}
+
+// sweepEvery is how often what vanished agents left behind is removed.
+const sweepEvery = 10 * time.Second
+
+func sweep(ctx context.Context, face *api.Server) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			face.Sweep(ctx)
+		}
+	}
 }
 
 // followRoster tells the matrix of every change of the roster.
@@ -203,7 +220,7 @@ func (s *Server) openStore() (api.Store, func(), error) {
 }
 
 // face builds the HTTP face and its metrics.
-func (s *Server) face(kept api.Store) (http.Handler, error) {
+func (s *Server) face(kept api.Store) (*api.Server, error) {
 	keys := api.NewKeys(s.cfg.Secret)
 	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Auth: api.AuthNone,
 		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
@@ -216,7 +233,7 @@ func (s *Server) face(kept api.Store) (http.Handler, error) {
 	}
 	face.SetServices(serviceTargets(s.cfg.Services))
 	face.Mount("/metrics", metrics.Server(face, s.cfg.Version, s.cfg.PairMetricsNodes))
-	return face.Handler(), nil
+	return face, nil
 }
 
 // serviceTargets are the services as the answer to a row carries them.
