@@ -1,0 +1,282 @@
+package diagnose
+
+import (
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// reading is what a suspect means: the finding before words and evidence.
+type reading struct {
+	*suspect
+	kind     Kind
+	cause    Cause
+	severity Severity
+	network  string
+	// culprit is the node to look at, -1 when none stands out; a pair's source and destination follow
+	// the direction in which packets are lost, both ways when both is true.
+	culprit     int
+	from, to    int
+	both        bool
+	shape       shape
+	dir         direction
+	confidence  float64
+	unsure      bool // what tells a dead agent from a broken path is not known yet
+	eliminated  bool // the cause is what remains, nothing shows it
+	facts       []Fact
+	other       []string
+	peer        int // the other owner of an address, -1 for none
+	detail      detail
+	families    int
+	quietAgents [mesh.Networks]bool // agents of the node that do not report
+}
+
+// detail holds what the summary of a cause needs to name.
+type detail struct {
+	dev, route, addr, other string
+	want, got               string
+}
+
+// read says what a suspect of the picture means, by its signature alone.
+func (p *picture) read(s *suspect) reading {
+	r := reading{suspect: s, culprit: s.node, from: s.a, to: s.b, both: true, peer: -1, severity: Critical, families: 1}
+	r.dir = s.facts.direction()
+	r.network = "pod"
+	if r.touches(hh) || s.class == quiet && r.touches(ph) {
+		r.network = "host"
+	}
+	if s.scope == ScopeNode {
+		r.shape = shapeOf(&s.cells)
+		for n := range r.quietAgents {
+			if at := p.nodes[s.node].agent[n]; at >= 0 {
+				state, _ := p.view.Reported(int(at))
+				r.quietAgents[n] = state == mesh.ReportStale || state == mesh.ReportAbsent
+			}
+		}
+	}
+	r.confidence = confidence(s)
+	switch s.class {
+	case dead:
+		r.readDead()
+	case big:
+		r.readBig()
+	case conn:
+		r.readConn()
+	case weak:
+		r.readWeak()
+	case quiet:
+		r.kind, r.cause, r.severity, r.eliminated = ProtocolBlocked, ICMPFiltered, Info, true
+	}
+	if s.scope == ScopePair {
+		r.orient()
+	}
+	return r
+}
+
+// confidence grows with witnesses: with fewer than three it is low.
+func confidence(s *suspect) float64 {
+	c := 0.9
+	switch {
+	case s.witnesses < 2:
+		c = 0.5
+	case s.witnesses < 3:
+		c = 0.6
+	}
+	if s.scope == ScopePair {
+		c = 0.8 // all others bear witness that it is only these two
+	}
+	if s.partial {
+		c -= 0.3
+	}
+	return max(c, 0.1)
+}
+
+// touches reports whether paths of a kind are among those the suspect explains.
+func (r *reading) touches(k mesh.PathKind) bool {
+	return r.cells.at(k, out) >= mixed || r.cells.at(k, in) >= mixed
+}
+
+func (r *reading) readDead() {
+	f := &r.suspect.facts
+	if f.any(in, probe.CodeWrongPeer) || f.any(out, probe.CodeWrongPeer) {
+		r.kind, r.cause = AddressConflict, DuplicatePodIP
+		if r.network == "host" && !r.touches(pp) {
+			r.cause = DuplicateNodeIP
+		}
+		return
+	}
+	switch r.scope {
+	case ScopeNode:
+		r.readNode()
+	case ScopePair:
+		r.kind = PairBroken
+		if r.network == "host" {
+			r.cause, r.eliminated = UnderlayFiltered, true
+			if r.dir == outOnly || r.dir == inOnly {
+				r.kind, r.cause, r.eliminated = OneWay, CauseUnknown, false
+			}
+		}
+	case ScopeGroups:
+		r.kind = Partition
+		if r.dir == outOnly || r.dir == inOnly {
+			r.kind = OneWay
+		}
+	case ScopeCluster:
+		r.readCluster()
+	}
+	if r.scope != ScopeCluster && r.kind != AgentDown && r.onlyUDP() {
+		r.kind, r.cause, r.eliminated, r.severity = ProtocolBlocked, UDPFiltered, true, Warning
+		if r.shape == shapeHostIn || r.shape == shapePodIn {
+			r.kind, r.cause = PortBlocked, AgentPortBlocked
+		}
+	}
+}
+
+// onlyUDP reports whether connections go on where small udp probes have been dead for long enough.
+func (r *reading) onlyUDP() bool {
+	f := &r.suspect.facts
+	for w := range way(ways) {
+		if f.paths[w] > 0 && !f.still(w, probe.TCP, probe.OK) {
+			return false
+		}
+	}
+	return f.paths[out]+f.paths[in] > 0
+}
+
+func (r *reading) readCluster() {
+	podNet, hosts := r.touches(pp) || r.touches(hp), r.touches(hh)
+	switch {
+	case r.partial:
+		r.kind, r.severity = Unexplained, Warning
+	case r.onlyUDP():
+		r.kind, r.cause, r.eliminated = ProtocolBlocked, UDPFiltered, true
+	case hosts && r.suspect.facts.still(out, probe.ICMP, probe.OK):
+		r.kind, r.cause, r.eliminated = PortBlocked, AgentPortBlocked, true
+	case hosts:
+		r.kind = NodeUnreachable
+	case podNet && r.touches(ph):
+		r.kind = ForwardingBroken
+	case podNet && r.touches(hp):
+		r.kind, r.cause, r.eliminated = OverlayBroken, VXLANBlocked, true
+	case podNet:
+		r.kind, r.cause, r.eliminated = PodIngressBlocked, PolicyOrFilter, true
+	default:
+		r.kind = PodEgressBlocked
+	}
+}
+
+func (r *reading) readNode() {
+	f := &r.suspect.facts
+	silentPod, silentHost := r.quietAgents[mesh.Pod], r.quietAgents[mesh.Host]
+	refused := f.mostly(in, probe.UDP, probe.CodeRefused) || f.mostly(in, probe.TCP, probe.CodeRefused)
+	ping, sure := f.answersPing(in)
+	hung := ping && sure && f.any(in, probe.CodeTimeout, probe.CodeHung)
+	agent := func(silent bool) bool {
+		r.unsure = silent && !refused && ping && !sure
+		if silent && (refused || hung) {
+			r.kind, r.severity, r.cause = AgentDown, Warning, ProcessDown
+			if !refused {
+				r.cause = ProcessHung
+			}
+		}
+		return r.kind == AgentDown
+	}
+	rejected := f.any(in, probe.CodeHostUnreachable)
+	switch r.shape {
+	case shapeCut:
+		if agent(silentPod && silentHost) {
+			return
+		}
+		r.kind = NodeUnreachable
+		if silentPod && silentHost {
+			r.kind = NodeDown
+		}
+	case shapeOverlay:
+		r.kind = OverlayBroken
+	case shapeForward:
+		if !agent(silentPod) {
+			r.kind = ForwardingBroken
+		}
+	case shapeAttach:
+		if !agent(silentPod) {
+			r.kind = PodAttachmentBroken
+		}
+	case shapePodIn:
+		if !agent(silentPod) {
+			r.kind, r.cause, r.eliminated = PodIngressBlocked, PolicyOrFilter, true
+		}
+	case shapePodOut:
+		r.kind, r.cause, r.eliminated = PodEgressBlocked, PolicyOrFilter, true
+	case shapeHostIn, shapeWall:
+		if r.shape == shapeHostIn && agent(silentHost) {
+			return
+		}
+		r.kind, r.cause, r.eliminated = PortBlocked, HostFirewallDrop, true
+		if rejected {
+			r.cause = HostFirewallReject
+		}
+	case shapeHostOut:
+		r.kind, r.cause, r.eliminated = PortBlocked, HostFirewallDrop, true
+	case shapeRouting:
+		r.kind = NodeRoutingBroken
+	default:
+		r.kind = Unexplained
+	}
+}
+
+func (r *reading) readBig() {
+	f := &r.suspect.facts
+	r.kind, r.severity = MTUBlackhole, Warning
+	tooBig := f.bigFrom[mesh.Pod][probe.CodeTooBig]
+	silence := f.bigFrom[mesh.Pod][probe.CodeTimeout]
+	if tooBig+silence == 0 {
+		tooBig, silence = f.bigFrom[mesh.Host][probe.CodeTooBig], f.bigFrom[mesh.Host][probe.CodeTimeout]
+	}
+	if tooBig > 0 && 2*tooBig >= silence {
+		r.kind = MTUMismatch
+	} else if r.network == "host" {
+		r.cause, r.eliminated = UnderlayMTULow, true
+	}
+}
+
+func (r *reading) readConn() {
+	f := &r.suspect.facts
+	r.severity = Warning
+	hosts, pods := r.touches(hh) || r.touches(ph) && r.scope == ScopeNode && r.cells.at(ph, in) >= mixed, r.touches(pp) || r.touches(hp)
+	switch {
+	case f.any(in, probe.CodeWrongPeer) || f.any(out, probe.CodeWrongPeer):
+		r.kind, r.cause = AddressConflict, DuplicatePodIP
+	case f.mostly(in, probe.TCP, probe.CodeHung, probe.CodeReset, probe.CodeRefused) && r.scope == ScopeNode:
+		r.kind, r.cause = AgentUnhealthy, ProcessHung
+	case r.scope == ScopeNode && hosts != pods:
+		r.kind, r.cause, r.eliminated = PortBlocked, AgentPortBlocked, true
+	default:
+		r.kind, r.cause, r.eliminated = ProtocolBlocked, TCPFiltered, true
+	}
+}
+
+func (r *reading) readWeak() {
+	f := &r.suspect.facts
+	r.severity = Warning
+	switch {
+	case f.mostly(out, probe.UDP, probe.CodeSlow) || f.mostly(in, probe.UDP, probe.CodeSlow):
+		r.kind = HighLatency
+	case 2*f.flows > f.paths[out]+f.paths[in]:
+		r.kind = FlowBlackhole
+	default:
+		r.kind = PartialLoss
+		if r.partial && r.scope == ScopeCluster {
+			r.kind = Unexplained
+		}
+	}
+}
+
+// orient gives a pair the direction in which packets are lost, or in which connections fail.
+func (r *reading) orient() {
+	forth, back := r.cells.broken(out), r.cells.broken(in)
+	switch {
+	case r.dir == outOnly || r.dir == unclear && forth != 0 && back == 0:
+		r.both = false
+	case r.dir == inOnly || r.dir == unclear && back != 0 && forth == 0:
+		r.both, r.from, r.to = false, r.b, r.a
+	}
+}

@@ -1,0 +1,180 @@
+package diagnose
+
+import (
+	"slices"
+
+	"netchecker/mesh"
+)
+
+// maxPairs is how many pairs are told apart; maxTold how many become findings of their own.
+const (
+	maxPairs = 4096
+	maxTold  = 24
+)
+
+// locate finds the suspects of one class: first what concerns everybody, then splits, then nodes,
+// the worst first, and what is left by pairs. Whatever a suspect explains is taken off the rest, so
+// that its peers are not blamed for it; a node that healthy paths clear is none.
+func (p *picture) locate(c class, x *excuse) (found []suspect) {
+	p.count(c, x)
+	if s, ok := p.everywhere(c, x); ok {
+		found = append(found, s)
+		p.count(c, x)
+	}
+	if s, ok := p.divided(c, x); ok {
+		found = append(found, s)
+		p.count(c, x)
+	}
+	for p.anyBad(c) {
+		chosen := p.worst(c, x)
+		if len(chosen) == 0 {
+			break
+		}
+		found = append(found, chosen...)
+		p.count(c, x)
+	}
+	if p.anyBad(c) {
+		found = append(found, p.pairs(c, x)...)
+	}
+	return append(found, p.inside(c, x, found)...)
+}
+
+func (p *picture) anyBad(c class) bool {
+	for k := range mesh.PathKind(mesh.PathKinds) {
+		if p.total.bad[c][k][out] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// everywhere looks for kinds of path that fail all over the cluster.
+func (p *picture) everywhere(c class, x *excuse) (suspect, bool) {
+	s := suspect{class: c, scope: ScopeCluster, family: p.family, node: -1, a: -1, b: -1}
+	var sources, hit [mesh.PathKinds]int
+	var worst [mesh.PathKinds][2]int32 // bad and known paths of the node that has most of the bad ones
+	for n := range p.nodes {
+		own := p.cellsOf(n, c, x)
+		for k := range mesh.PathKind(mesh.PathKinds) {
+			bad, known := own.bad[k][out], own.known[k][out]
+			if around := bad + own.bad[k][in]; around > worst[k][0] {
+				worst[k] = [2]int32{around, known + own.known[k][in]}
+			}
+			if known == 0 {
+				continue
+			}
+			sources[k]++
+			s.cells.known[k][out] += known
+			s.cells.bad[k][out] += bad
+			if 10*bad >= 3*known {
+				hit[k]++
+			}
+		}
+	}
+	set := kinds(0)
+	for k := range mesh.PathKind(mesh.PathKinds) {
+		bad, known := s.cells.bad[k][out], s.cells.known[k][out]
+		enough := 10*bad >= 9*known
+		if c == weak {
+			bad, known := bad-worst[k][0], known-worst[k][1] // what one node explains is not everywhere
+			enough = known > 0 && 2*bad >= known && 4*hit[k] >= 3*sources[k]
+		}
+		if sources[k] >= 3 && known >= 6 && enough {
+			set |= 1 << k
+			s.weight += int(bad)
+			s.witnesses = max(s.witnesses, sources[k])
+		} else {
+			s.cells.bad[k][out] = 0
+		}
+	}
+	if set == 0 {
+		return s, false
+	}
+	x.all[c] |= set
+	if c == dead {
+		for other := range x.all {
+			x.all[other] |= set
+		}
+	}
+	return s, true
+}
+
+// oneAtATime is up to how many nodes suspects are taken one by one: in small clusters each suspect
+// changes the picture of the others.
+const oneAtATime = 64
+
+// worst returns the most suspicious nodes and excuses what they explain.
+func (p *picture) worst(c class, x *excuse) (chosen []suspect) {
+	best, bestBad := 0.0, 0
+	for n := range p.nodes {
+		if p.tallies[n].empty(c) {
+			continue
+		}
+		s := suspect{class: c, scope: ScopeNode, family: p.family, node: n, a: -1, b: -1, cells: p.cellsOf(n, c, x)}
+		share, bad := s.cells.share()
+		if share < 0.8 || !p.plausible(&s) {
+			continue
+		}
+		s.weight, s.witnesses = s.cells.weight(), s.cells.peers()
+		switch {
+		case len(p.nodes) > oneAtATime:
+			chosen = append(chosen, s)
+		case share > best || share == best && bad > bestBad:
+			best, bestBad, chosen = share, bad, []suspect{s}
+		}
+	}
+	for i := range chosen {
+		p.excuseNode(&chosen[i], x)
+	}
+	return chosen
+}
+
+// plausible reports whether a node may be suspected on its own. With a single witness both ends of
+// a path look alike, unless the kinds of path that fail tell them apart.
+func (p *picture) plausible(s *suspect) bool {
+	if s.cells.peers() >= 2 {
+		return true
+	}
+	return s.class == dead && oneSided(&s.cells)
+}
+
+func (p *picture) excuseNode(s *suspect, x *excuse) {
+	m := &x.mask[s.node]
+	for w := range way(ways) {
+		set := s.cells.touched(w)
+		if s.class == dead { // what gets through to a half-dead node suffers from the same
+			for c := range m {
+				m[c][w] |= set
+			}
+		}
+		m[s.class][w] |= set
+	}
+}
+
+func (t *tally) empty(c class) bool {
+	for k := range t.bad[c] {
+		if t.bad[c][k][out]+t.bad[c][k][in] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// inside finds nodes of which only the paths within are bad.
+func (p *picture) inside(c class, x *excuse, found []suspect) (more []suspect) {
+	for n := range p.nodes {
+		node := &p.nodes[n]
+		if node.local[0] != c && node.local[1] != c || x.mask[n][dead][out]|x.mask[n][dead][in] != 0 ||
+			slices.ContainsFunc(found, func(s suspect) bool { return s.node == n }) {
+			continue
+		}
+		s := suspect{class: c, scope: ScopeNode, family: p.family, node: n, a: -1, b: -1, cells: p.cellsOf(n, c, x), witnesses: 1}
+		for _, l := range node.local {
+			if l == c {
+				s.weight++
+			}
+		}
+		more = append(more, s)
+	}
+	return more
+}

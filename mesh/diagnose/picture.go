@@ -1,0 +1,230 @@
+package diagnose
+
+import (
+	"slices"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// picture is one view in one address family, read for diagnosis: which agents may be believed, and
+// how many paths of each class lead from and to each node.
+type picture struct {
+	view   *mesh.View
+	scan   *mesh.Scan
+	family mesh.Family
+	nodes  []node
+	nodeOf []int32
+	// speaks and counts say of each agent whether its row, and paths to it, may be believed.
+	speaks, counts []bool
+	tallies        []tally
+	// eligible counts the agents that paths of a kind may start from or lead to, by group.
+	eligible [mesh.PathKinds][ways][]int32
+	total    tally
+	sources  int
+}
+
+// node is a node and its agents' numbers, -1 for none.
+type node struct {
+	name, zone string
+	agent      [mesh.Networks]int32
+	// local is the class of the paths inside the node: host to pod, and pod to host.
+	local [2]class
+	heard [2]bool
+}
+
+// tally counts paths that leave or reach a node.
+type tally struct {
+	bad     [classes][mesh.PathKinds][ways]int32
+	unknown [mesh.PathKinds][ways]int32
+}
+
+// gate says which agents are of no account: those that left, that were just replaced, whose node
+// is gone. It is the part of the tracker's memory that a picture needs.
+type gate interface {
+	ignored(i int) bool
+}
+
+func newPicture(view *mesh.View, scan *mesh.Scan, family mesh.Family, g gate) *picture {
+	p := &picture{view: view, scan: scan, family: family, nodeOf: make([]int32, view.Len()),
+		speaks: make([]bool, view.Len()), counts: make([]bool, view.Len())}
+	for i := range view.Len() {
+		m := view.Agent(i)
+		if n := len(p.nodes); n == 0 || p.nodes[n-1].name != m.Node {
+			p.nodes = append(p.nodes, node{name: m.Node, zone: m.Zone, agent: [mesh.Networks]int32{-1, -1}, local: [2]class{fine, fine}})
+		}
+		at := len(p.nodes) - 1
+		p.nodeOf[i] = int32(at)
+		if !m.Addr(family).IsValid() {
+			continue
+		}
+		p.nodes[at].agent[m.Network] = int32(i)
+		state, last := view.Reported(i)
+		ignored := g.ignored(i) || state == mesh.ReportLeft
+		row, _ := view.RowOf(i)
+		doubts := state == mesh.Reporting && row.Doubt != 0
+		p.counts[i] = !ignored && !doubts
+		p.speaks[i] = p.counts[i] && state == mesh.Reporting && view.Generated.Sub(last) <= overdue(row.Interval)
+		if p.speaks[i] {
+			p.sources++
+		}
+	}
+	p.tallies = make([]tally, len(p.nodes))
+	p.locals()
+	return p
+}
+
+// overdue is the age from which a row says nothing about now. It is less than what makes the row
+// stale: one that did not come is the first sign that its node is cut off, and what the last one
+// said was before that.
+func overdue(interval time.Duration) time.Duration { return interval*8/5 + 300*time.Millisecond }
+
+// locals reads the paths inside nodes.
+func (p *picture) locals() {
+	for n := range p.nodes {
+		node := &p.nodes[n]
+		for k, ends := range [2][2]mesh.Network{{mesh.Host, mesh.Pod}, {mesh.Pod, mesh.Host}} {
+			from, to := node.agent[ends[0]], node.agent[ends[1]]
+			if from < 0 || to < 0 || !p.speaks[from] || !p.counts[to] {
+				continue
+			}
+			if states, known := p.states(int(from), int(to)); known {
+				node.heard[k], node.local[k] = true, classOf[states]
+			}
+		}
+	}
+}
+
+// states are those of the path between two agents; false when its state is unknown.
+func (p *picture) states(from, to int) (uint8, bool) {
+	path, ok := p.view.PathBetween(from, to, p.family)
+	if !ok || path.State == probe.Unknown {
+		return 0, false
+	}
+	var states uint8
+	for k := range path.Probes {
+		states |= uint8(path.Probes[k].State) << (2 * k)
+	}
+	return states, true
+}
+
+// excuse says which paths are already explained while the rest is counted.
+type excuse struct {
+	// mask holds the kinds explained by a node, by class and way.
+	mask [][classes][ways]kinds
+	// group numbers the parts of a split, -1 for nodes outside it; between are the kinds that fail
+	// between parts.
+	group   []int16
+	groups  int
+	between [classes]kinds
+	// all are the kinds explained wherever they are.
+	all [classes]kinds
+}
+
+func newExcuse(nodes int) *excuse {
+	x := &excuse{mask: make([][classes][ways]kinds, nodes), group: make([]int16, nodes)}
+	for i := range x.group {
+		x.group[i] = -1
+	}
+	return x
+}
+
+func (x *excuse) explained(c class, k mesh.PathKind, a, b int32) bool {
+	return (x.mask[a][c][out] | x.mask[b][c][in] | x.all[c]).has(k) || x.split(c, k, a, b)
+}
+
+func (x *excuse) split(c class, k mesh.PathKind, a, b int32) bool {
+	return x.groups > 0 && x.between[c].has(k) && x.group[a] != x.group[b] && x.group[a] >= 0 && x.group[b] >= 0
+}
+
+// each calls yield with every bad path between two nodes that may be believed.
+func (p *picture) each(withQuiet bool, yield func(a, b int32, k mesh.PathKind, c class, known bool)) {
+	agents := p.view.Len()
+	network := make([]mesh.Network, agents)
+	for i := range agents {
+		network[i] = p.view.Agent(i).Network
+	}
+	for i := range agents {
+		if !p.speaks[i] {
+			continue
+		}
+		a, from := p.nodeOf[i], network[i]
+		visit := func(to int, f mesh.Family, states uint8) {
+			if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
+				c := classOf[states]
+				yield(a, b, mesh.KindOf(from, network[to]), c, c != fine)
+			}
+		}
+		p.scan.Bad(i, visit)
+		if withQuiet {
+			p.scan.Quiet(i, visit)
+		}
+	}
+}
+
+// count fills the tallies with what is not explained yet, for class c; the other classes are
+// counted under the same excuse.
+func (p *picture) count(c class, x *excuse) {
+	clear(p.tallies)
+	p.total = tally{}
+	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class, known bool) {
+		if x.explained(c, k, a, b) {
+			return
+		}
+		if !known {
+			p.tallies[a].unknown[k][out]++
+			p.tallies[b].unknown[k][in]++
+			p.total.unknown[k][out]++
+			return
+		}
+		p.tallies[a].bad[bad][k][out]++
+		p.tallies[b].bad[bad][k][in]++
+		p.total.bad[bad][k][out]++
+	})
+	p.eligibles(c, x)
+}
+
+// eligibles counts who takes part in paths of each kind, by group: column 0 is for nodes outside.
+func (p *picture) eligibles(c class, x *excuse) {
+	for k := range p.eligible {
+		from, to := mesh.PathKind(k).Ends()
+		for w := range p.eligible[k] {
+			p.eligible[k][w] = slices.Grow(p.eligible[k][w][:0], x.groups+1)[:x.groups+1]
+			clear(p.eligible[k][w])
+		}
+		for n := range p.nodes {
+			if at := p.nodes[n].agent[from]; at >= 0 && p.speaks[at] && !x.mask[n][c][out].has(mesh.PathKind(k)) {
+				p.eligible[k][out][x.group[n]+1]++
+			}
+			if at := p.nodes[n].agent[to]; at >= 0 && p.counts[at] && !x.mask[n][c][in].has(mesh.PathKind(k)) {
+				p.eligible[k][in][x.group[n]+1]++
+			}
+		}
+	}
+}
+
+// known is how many unexplained paths of a kind and way a node has whose state is known.
+func (p *picture) known(n int, k mesh.PathKind, w way, c class, x *excuse) int {
+	from, to := k.Ends()
+	own, peer := from, to
+	takes, peers := p.speaks, p.counts
+	if w == in {
+		own, peer = to, from
+		takes, peers = p.counts, p.speaks
+	}
+	at := p.nodes[n].agent[own]
+	if at < 0 || !takes[at] || x.mask[n][c][w].has(k) || x.all[c].has(k) {
+		return 0
+	}
+	sum := int32(0)
+	for g, count := range p.eligible[k][1-w] {
+		if !x.between[c].has(k) || g == 0 || x.group[n] < 0 || g == int(x.group[n])+1 {
+			sum += count
+		}
+	}
+	if other := p.nodes[n].agent[peer]; other >= 0 && peers[other] && !x.mask[n][c][1-w].has(k) {
+		sum-- // itself
+	}
+	return int(sum - p.tallies[n].unknown[k][w])
+}

@@ -1,0 +1,296 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// Input is what one round of diagnosis looks at.
+type Input struct {
+	View *mesh.View
+	// Evidence is what agents read about themselves last; agents that sent nothing are missing.
+	Evidence map[mesh.Key]*probe.Snapshot
+	// Nodes is what Kubernetes says of the nodes it knows; nil without Kubernetes.
+	Nodes map[string]NodeFacts
+	Now   time.Time
+}
+
+// NodeFacts is what Kubernetes says of one node.
+type NodeFacts struct {
+	// Gone nodes were deleted: their agents, if any still run, are nobody's concern.
+	Gone bool
+	// Cordoned nodes take no new pods; NotReady ones have not been heard of by the control plane.
+	Cordoned, NotReady bool
+}
+
+// candidate is a finding as one round sees it, before the tracker has made up its mind.
+type candidate struct {
+	Finding
+	// slot says what it is about: a candidate with the same slot in the next round is the same finding.
+	slot  string
+	class class
+	// hold is how long it must last before it is said.
+	hold time.Duration
+	// wait says that what is needed to tell two kinds apart will come soon.
+	wait bool
+	// proof ranks what the cause rests on: 0 for nothing, 1 for elimination, 2 for evidence.
+	proof int
+	nodes []string
+	// member says of two nodes' path whether the candidate explains it.
+	agents bool
+}
+
+// round is one round's working memory.
+type round struct {
+	Input
+	tracker  *Tracker
+	pictures []*picture
+	dual     bool
+	found    []candidate
+	started  bool
+}
+
+func (r *round) run() []candidate {
+	scan := mesh.NewScan(r.View)
+	for f := range mesh.Family(mesh.Families) {
+		p := newPicture(r.View, scan, f, r.tracker)
+		if slices.ContainsFunc(p.nodes, func(n node) bool { return n.agent != [mesh.Networks]int32{-1, -1} }) {
+			r.pictures = append(r.pictures, p)
+		}
+	}
+	r.dual = len(r.pictures) > 1
+	if r.allSilent() {
+		return r.found
+	}
+	for _, p := range r.pictures {
+		for _, reading := range r.readings(p) {
+			r.add(p, reading)
+		}
+	}
+	r.agents()
+	r.services()
+	return r.found
+}
+
+// readings finds the suspects of one family and what they mean.
+func (r *round) readings(p *picture) (all []reading) {
+	x := newExcuse(len(p.nodes))
+	for c := range class(classes) {
+		for _, s := range p.locate(c, x) {
+			p.look(&s)
+			reading := p.read(&s)
+			r.explain(p, &reading)
+			all = append(all, reading)
+		}
+	}
+	return all
+}
+
+// add makes a candidate of a reading, or joins it to that of the other family.
+func (r *round) add(p *picture, d reading) {
+	c := r.candidate(p, &d)
+	at := slices.IndexFunc(r.found, func(other candidate) bool { return other.slot == c.slot })
+	if at < 0 {
+		r.found = append(r.found, c)
+		return
+	}
+	if same := &r.found[at]; same.Kind == c.Kind { // both families suffer: the first one's words do for both
+		same.Explains += c.Explains
+		if strings.HasSuffix(same.Summary, only(mesh.IPv4)) {
+			same.Summary = strings.TrimSuffix(same.Summary, only(mesh.IPv4))
+		}
+		for i := range same.Paths {
+			same.Paths[i].Family = ""
+		}
+		if c.proof > same.proof {
+			same.Cause, same.proof, same.Evidence, same.Summary, same.Check = c.Cause, c.proof, c.Evidence, strings.TrimSuffix(c.Summary, only(p.family)), c.Check
+		}
+	}
+}
+
+func only(f mesh.Family) string {
+	if f == mesh.IPv6 {
+		return " (IPv6 only)"
+	}
+	return " (IPv4 only)"
+}
+
+func (r *round) candidate(p *picture, d *reading) candidate {
+	c := candidate{class: d.class}
+	c.Kind, c.Severity, c.Cause, c.Confidence = d.kind, d.severity, d.cause, d.confidence
+	c.Explains = d.weight
+	c.Location = p.location(d)
+	c.nodes = c.Location.Nodes
+	c.slot = slotOf(&c, d)
+	c.Since, _ = d.suspect.facts.began()
+	c.Paths = p.selectors(d, r.dual)
+	c.Evidence = d.facts
+	c.Alternatives = d.other
+	c.Summary, c.Check = p.words(d)
+	if r.dual {
+		c.Summary += only(p.family)
+	}
+	switch {
+	case d.cause == CauseUnknown:
+	case d.eliminated:
+		c.proof = 1
+	default:
+		c.proof = 2
+	}
+	c.hold = holdOf(d)
+	c.wait = d.unsure || d.kind == NodeUnreachable && !r.aliveSince(p, d)
+	if c.proof < 2 {
+		c.Confidence = max(c.Confidence-0.1, 0.1)
+	}
+	return c
+}
+
+// slotOf names what a candidate is about in a way that better knowledge does not change.
+func slotOf(c *candidate, d *reading) string {
+	parts := []string{string(c.Location.Scope), classNames[d.class]}
+	switch c.Location.Scope {
+	case ScopePair, ScopeNode, ScopeAgent:
+		parts = append(parts, c.Location.Nodes...)
+	case ScopeCluster:
+		parts = append(parts, c.Location.Network)
+	}
+	return strings.Join(parts, "\x00")
+}
+
+var classNames = [classes + 1]string{"dead", "big", "conn", "weak", "quiet", ""}
+
+// holdOf is how long a suspicion must last before it is said: rows come within a second of each
+// other, and what looks like a bad pair in one round is a dead node in the next.
+func holdOf(d *reading) time.Duration {
+	switch {
+	case d.kind == AgentDown && d.cause == ProcessHung:
+		return 8 * time.Second
+	case d.kind == AgentDown:
+		return 2 * time.Second
+	case d.class == dead && d.scope == ScopePair:
+		return 1500 * time.Millisecond
+	case d.class == dead:
+		return time.Second
+	case d.class == big:
+		return 2 * time.Second
+	case d.class == conn:
+		return 3 * time.Second
+	case d.class == weak && d.kind != PartialLoss:
+		return 3 * time.Second
+	case d.class == weak && d.weight < 3:
+		return 12 * time.Second
+	case d.class == weak:
+		return 5 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// aliveSince reports whether a node that others do not reach has reported after they lost it.
+func (r *round) aliveSince(p *picture, d *reading) bool {
+	if d.scope != ScopeNode {
+		return true
+	}
+	began, _ := d.suspect.facts.began()
+	for _, at := range p.nodes[d.node].agent {
+		if at < 0 {
+			continue
+		}
+		if state, last := r.View.Reported(int(at)); state == mesh.Reporting && last.After(began.Add(time.Second)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *picture) names(list []int) []string {
+	out := make([]string, len(list))
+	for i, n := range list {
+		out[i] = p.nodes[n].name
+	}
+	slices.Sort(out)
+	return out
+}
+
+// location says where a reading places the fault.
+func (p *picture) location(d *reading) Location {
+	l := Location{Scope: d.scope, Nodes: []string{}, Network: d.network, Groups: [][]string{}}
+	if d.culprit >= 0 {
+		l.Culprit = p.nodes[d.culprit].name
+	}
+	switch d.scope {
+	case ScopeNode:
+		l.Nodes = p.names([]int{d.node})
+		if d.peer >= 0 {
+			l.Nodes = p.names([]int{d.node, d.peer})
+		}
+		if d.kind == AgentDown || d.kind == AgentUnhealthy {
+			l.Scope = ScopeAgent
+		}
+	case ScopePair:
+		l.Nodes = p.names([]int{d.a, d.b})
+		l.Source, l.Destination = p.nodes[d.from].name, p.nodes[d.to].name
+	case ScopeGroups:
+		for i, group := range d.groups {
+			l.Groups = append(l.Groups, p.names(group))
+			if i > 0 {
+				l.Nodes = append(l.Nodes, p.names(group)...)
+			}
+		}
+		slices.Sort(l.Nodes)
+	}
+	return l
+}
+
+// selectors name the paths that a reading explains.
+func (p *picture) selectors(d *reading, dual bool) (list []Selector) {
+	add := func(k mesh.PathKind, from, to string) {
+		s := Selector{Path: k.String(), Source: from, Destination: to, Probe: classProbes[d.class]}
+		if dual {
+			s.Family = p.family.String()
+		}
+		list = append(list, s)
+	}
+	for k := range mesh.PathKind(mesh.PathKinds) {
+		outward, inward := d.cells.at(k, out) >= mixed, d.cells.at(k, in) >= mixed
+		switch d.scope {
+		case ScopeNode:
+			name := p.nodes[d.node].name
+			if outward {
+				add(k, name, "")
+			}
+			if inward {
+				add(k, "", name)
+			}
+		case ScopePair:
+			if outward {
+				add(k, p.nodes[d.a].name, p.nodes[d.b].name)
+			}
+			if inward {
+				add(k, p.nodes[d.b].name, p.nodes[d.a].name)
+			}
+		default:
+			if outward {
+				add(k, "", "")
+			}
+		}
+	}
+	if d.scope == ScopeNode {
+		for i, k := range [2]mesh.PathKind{hp, ph} {
+			if d.cells.heard[i] && d.cells.local[i] == d.class {
+				add(k, p.nodes[d.node].name, p.nodes[d.node].name)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Selector) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Source, b.Source), strings.Compare(a.Destination, b.Destination))
+	})
+	return list
+}
+
+// classProbes are the probes that fail in a class; "" for all.
+var classProbes = [classes + 1]string{big: "mtu", conn: "tcp", quiet: "icmp"}

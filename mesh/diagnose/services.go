@@ -1,0 +1,3 @@
+package diagnose
+
+func (r *round) services() {}

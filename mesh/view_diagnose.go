@@ -1,0 +1,133 @@
+package mesh
+
+import (
+	"time"
+
+	"netchecker/probe"
+)
+
+// Len is the number of agents; they are numbered from 0 in the order of Agents.
+func (v *View) Len() int { return len(v.members) }
+
+// Agent returns agent i.
+func (v *View) Agent(i int) *Member { return &v.members[i] }
+
+// Reported returns what is known of the rows of agent i, and when the last one came.
+func (v *View) Reported(i int) (ReportState, time.Time) {
+	if e := v.entries[i]; e != nil {
+		return v.reports[i], e.received
+	}
+	return v.reports[i], time.Time{}
+}
+
+// RowOf returns the last row of agent i and the agent that relayed it; a nil row when none came.
+func (v *View) RowOf(i int) (row *Row, via string) {
+	if e := v.entries[i]; e != nil {
+		return e.row, e.via
+	}
+	return nil, ""
+}
+
+// Find returns the number of the agent with the key.
+func (v *View) Find(key Key) (int, bool) {
+	lo, hi := 0, len(v.members)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if v.members[mid].Key.Compare(key) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(v.members) && v.members[lo].Key == key
+}
+
+// PathBetween returns the path from agent i to agent j in a family; false when there is none.
+func (v *View) PathBetween(i, j int, f Family) (Path, bool) {
+	col := v.columnOf[j][f]
+	if col < 0 || v.columnOf[i][f] < 0 || i == j {
+		return Path{}, false
+	}
+	return v.Path(Ref{int32(i), int32(col), v.stateOf(i, col)}), true
+}
+
+// Scan reads what the rows of one view say is not ok, some nanoseconds a path, where Refs would
+// take twenty: diagnosis looks at every bad path several times a second.
+type Scan struct {
+	v *View
+	// place is each column's agent<<1 | family.
+	place []uint32
+	// moved translates the columns of other tables to the view's; MaxDests for those it lacks.
+	moved map[*Table][]uint32
+}
+
+// NewScan prepares reading the rows of v.
+func NewScan(v *View) *Scan {
+	s := &Scan{v: v, place: make([]uint32, v.table.Len()), moved: map[*Table][]uint32{}}
+	for col, agent := range v.agentOf {
+		s.place[col] = uint32(agent)<<1 | uint32(v.table.dests[col].Family)
+	}
+	return s
+}
+
+// Bad calls yield with every path that the row of agent i says is not ok: the destination, the
+// family and the states of its probes as in Cell.States, whose path state may be unknown. It takes
+// no account of the row's age and doubt, nor of destinations that left.
+func (s *Scan) Bad(i int, yield func(to int, f Family, states uint8)) {
+	e := s.v.entries[i]
+	if e == nil {
+		return
+	}
+	row := e.row
+	if row.Table.hash == s.v.table.hash {
+		for _, b := range row.bad {
+			col := b >> 2
+			p := s.place[col]
+			yield(int(p>>1), Family(p&1), row.planes[col])
+		}
+		return
+	}
+	place := s.translate(row.Table)
+	for _, b := range row.bad {
+		if p := place[b>>2]; p != noPlace {
+			yield(int(p>>1), Family(p&1), row.planes[b>>2])
+		}
+	}
+}
+
+// Quiet calls yield with the paths that are ok although a probe that never decides, icmp, is not.
+// A row with more trouble than its details hold is skipped: what is said of icmp there is no news.
+func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
+	e := s.v.entries[i]
+	if e == nil || len(e.row.Details) >= MaxDetails {
+		return
+	}
+	place := s.place
+	if e.row.Table.hash != s.v.table.hash {
+		place = s.translate(e.row.Table)
+	}
+	for d := range e.row.Details {
+		at := e.row.Details[d].Dest
+		states := e.row.planes[at]
+		if pathStates[states] == probe.OK && place[at] != noPlace {
+			yield(int(place[at]>>1), Family(place[at]&1), states)
+		}
+	}
+}
+
+const noPlace = 1<<32 - 1
+
+func (s *Scan) translate(t *Table) []uint32 {
+	if place, known := s.moved[t]; known {
+		return place
+	}
+	place := make([]uint32, t.Len())
+	for i, d := range t.dests {
+		place[i] = noPlace
+		if col, ok := s.v.table.Find(d); ok {
+			place[i] = s.place[col]
+		}
+	}
+	s.moved[t] = place
+	return place
+}
