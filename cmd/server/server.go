@@ -131,14 +131,14 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 		return nil
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
-	g.Go(func() error { return sweep(ctx, face) })
+	g.Go(func() error { return sweep(ctx, face, s.log) })
 	return g.Wait()
 }
 
 // sweepEvery is how often what vanished agents left behind is removed.
 const sweepEvery = 10 * time.Second
 
-func sweep(ctx context.Context, face *api.Server) error {
+func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -146,7 +146,9 @@ func sweep(ctx context.Context, face *api.Server) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			face.Sweep(ctx)
+			if err := face.Sweep(ctx); err != nil {
+				log.Debug("sweep", "error", err)
+			}
 		}
 	}
 }
