@@ -121,3 +121,8 @@ func FamilyCut(node int, family mesh.Family) Fault {
 func Unreported(who func(Place) bool) Fault {
 	return func(p *Packet) Verdict { return drop(p.Row && who(p.Source)) }
 }
+
+// ServerBlocked drops what a node sends to the server itself; its peers can still relay.
+func ServerBlocked(node int) Fault {
+	return func(p *Packet) Verdict { return drop(p.Row && p.Source.Node == node && p.Destination == serverPlace) }
+}

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"testing"
@@ -36,6 +37,11 @@ func healthy(t *testing.T, cfg Config) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{c, t}
+	t.Cleanup(func() {
+		if rate := cmp.Or(cfg.Rate, probe.DefaultRate); l.Peak() > rate {
+			t.Errorf("an agent sent %d probes within a second, its budget is %d", l.Peak(), rate)
+		}
+	})
 	l.until(5*time.Second, Healthy, nil)
 	l.Run(20 * time.Second)
 	l.must("at the start", Healthy)

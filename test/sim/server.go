@@ -18,7 +18,6 @@ type server struct {
 	seen    map[mesh.Agent]bool
 	skew    time.Duration // of its clock
 	expired time.Duration
-	refused int
 }
 
 func newServer(c *Cluster) *server {
@@ -41,7 +40,7 @@ func (s *server) take(body []byte, via string) bool {
 		s.reg.Hint(row.Source, s.clock())
 	}
 	if err := s.matrix.Put(row, via, s.clock()); err != nil {
-		s.refused++
+		s.cluster.rows.Refused++
 	}
 	return true
 }
@@ -64,8 +63,9 @@ type RowStats struct {
 	// Tables and TableBytes count those that carried their table.
 	Tables, TableBytes int
 	// Columns sums the paths that the rows spoke of.
-	Columns     int
-	Undelivered int
+	Columns int
+	// Undelivered rows found no way to the server; Refused ones the matrix did not take.
+	Undelivered, Refused int
 }
 
 func (r *RowStats) count(body []byte, columns int, withTable bool) {
