@@ -14,7 +14,7 @@ import (
 )
 
 // ownNamespace moves the test into an empty network namespace. Its thread dies with it.
-func ownNamespace(t *testing.T) {
+func ownNamespace(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: a network namespace")
@@ -26,7 +26,7 @@ func ownNamespace(t *testing.T) {
 }
 
 // link makes an interface of the MTU with addresses.
-func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
+func link(t testing.TB, name string, mtu int, addrs ...string) netlink.Link {
 	t.Helper()
 	l := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
 	if err := netlink.LinkAdd(l); err != nil {

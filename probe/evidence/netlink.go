@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,11 +27,14 @@ var (
 // bufferSize is more than the kernel puts into one datagram of a dump.
 const bufferSize = 64 << 10
 
+// buffers spares each table of each reading a buffer of its own.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // netlinkConn asks one netlink family. After an error nothing more may be asked of it.
 type netlinkConn struct {
 	fd   int
 	seq  uint32
-	buf  []byte
+	buf  *[bufferSize]byte
 	stop time.Time
 }
 
@@ -48,10 +52,13 @@ func dialNetlink(family int, stop time.Time) (*netlinkConn, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("netlink socket: %w", err)
 	}
-	return &netlinkConn{fd: fd, buf: make([]byte, bufferSize), stop: stop}, nil
+	return &netlinkConn{fd: fd, buf: buffers.Get().(*[bufferSize]byte), stop: stop}, nil
 }
 
-func (c *netlinkConn) close() { unix.Close(c.fd) }
+func (c *netlinkConn) close() {
+	unix.Close(c.fd)
+	buffers.Put(c.buf)
+}
 
 // ask sends a request and calls each with the type and body of every answer, which are only valid
 // during the call. It ends with the last answer, an error, or the end of the time.
@@ -67,7 +74,7 @@ func (c *netlinkConn) ask(kind, flags uint16, body []byte, each func(kind uint16
 	}
 	interrupted := false
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buf, 0)
+		n, _, err := unix.Recvfrom(c.fd, c.buf[:], 0)
 		if errors.Is(err, unix.EINTR) && time.Now().Before(c.stop) {
 			continue
 		}

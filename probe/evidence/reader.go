@@ -89,6 +89,11 @@ func (r *Reader) wait(ctx context.Context, pause time.Duration) (asked, ok bool)
 		return false, false
 	case <-least.C:
 	}
+	select { // whoever asked meanwhile comes before the end of the pause
+	case <-r.asked:
+		return true, true
+	default:
+	}
 	rest := time.NewTimer(pause - Spacing)
 	defer rest.Stop()
 	select {
