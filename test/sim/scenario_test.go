@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,11 +58,12 @@ func (l *lab) must(when string, truth Truth) {
 }
 
 func list(wrong []Wrong) string {
-	text := fmt.Sprintf("%d paths are wrong", len(wrong))
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d paths are wrong", len(wrong))
 	for _, w := range wrong[:min(len(wrong), 5)] {
-		text += "\n\t" + w.String()
+		fmt.Fprintf(&text, "\n\t%s", w)
 	}
-	return text
+	return text.String()
 }
 
 // until lets time pass until the view is what truth says, and returns how long that took. Paths

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"iter"
+	"strings"
 
 	"netchecker/mesh"
 	"netchecker/probe"
@@ -31,17 +32,18 @@ type Wrong struct {
 
 // String says what is wrong, with the state of every probe.
 func (w Wrong) String() string {
-	text := fmt.Sprintf("%s > %s is %s, want", w.Source, w.Destination, w.State)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s > %s is %s, want", w.Source, w.Destination, w.State)
 	for s := range probe.State(probe.States) {
 		if w.Want&mesh.WantState(s) != 0 {
-			text += " " + s.String()
+			fmt.Fprintf(&text, " %s", s)
 		}
 	}
 	for _, k := range probe.AllKinds() {
 		s := &w.Probes[k]
-		text += fmt.Sprintf("; %s %s %s loss %d forward %d return %d", k, s.State, s.Code, s.Loss, s.Forward, s.Return)
+		fmt.Fprintf(&text, "; %s %s %s loss %d forward %d return %d", k, s.State, s.Code, s.Loss, s.Forward, s.Return)
 	}
-	return text
+	return text.String()
 }
 
 // Compare returns the paths of the view that are not what truth says. A path that the view does
