@@ -14,20 +14,21 @@ type reading struct {
 	network  string
 	// culprit is the node to look at, -1 when none stands out; a pair's source and destination follow
 	// the direction in which packets are lost, both ways when both is true.
-	culprit     int
-	from, to    int
-	both        bool
-	shape       shape
-	dir         direction
-	confidence  float64
-	unsure      bool // what tells a dead agent from a broken path is not known yet
-	eliminated  bool // the cause is what remains, nothing shows it
-	facts       []Fact
-	other       []string
-	peer        int // the other owner of an address, -1 for none
-	detail      detail
-	families    int
-	quietAgents [mesh.Networks]bool // agents of the node that do not report
+	culprit    int
+	from, to   int
+	both       bool
+	shape      shape
+	dir        direction
+	confidence float64
+	unsure     bool // what tells a dead agent from a broken path is not known yet
+	eliminated bool // the cause is what remains, nothing shows it
+	facts      []Fact
+	other      []string
+	peer       int // the other owner of an address, -1 for none
+	detail     detail
+	families   int
+	// quietAgents are the agents of the node that do not report, lateAgents those about to be.
+	quietAgents, lateAgents [mesh.Networks]bool
 }
 
 // detail holds what the summary of a cause needs to name.
@@ -50,6 +51,7 @@ func (p *picture) read(s *suspect) reading {
 			if at := p.nodes[s.node].agent[n]; at >= 0 {
 				state, _ := p.view.Reported(int(at))
 				r.quietAgents[n] = state == mesh.ReportStale || state == mesh.ReportAbsent
+				r.lateAgents[n] = !p.speaks[at]
 			}
 		}
 	}
@@ -167,11 +169,12 @@ func (r *reading) readCluster() {
 func (r *reading) readNode() {
 	f := &r.suspect.facts
 	silentPod, silentHost := r.quietAgents[mesh.Pod], r.quietAgents[mesh.Host]
+	latePod, lateHost := r.lateAgents[mesh.Pod], r.lateAgents[mesh.Host]
 	refused := f.mostly(in, probe.UDP, probe.CodeRefused) || f.mostly(in, probe.TCP, probe.CodeRefused)
 	ping, sure := f.answersPing(in)
 	hung := ping && sure && f.any(in, probe.CodeTimeout, probe.CodeHung)
-	agent := func(silent bool) bool {
-		r.unsure = silent && !refused && ping && !sure
+	agent := func(silent, late bool) bool {
+		r.unsure = late && (!silent || !refused && ping && !sure)
 		if silent && (refused || hung) {
 			r.kind, r.severity, r.cause = AgentDown, Warning, ProcessDown
 			if !refused {
@@ -183,7 +186,7 @@ func (r *reading) readNode() {
 	rejected := f.any(in, probe.CodeHostUnreachable)
 	switch r.shape {
 	case shapeCut:
-		if agent(silentPod && silentHost) {
+		if agent(silentPod && silentHost, latePod && lateHost) {
 			return
 		}
 		r.kind = NodeUnreachable
@@ -193,21 +196,21 @@ func (r *reading) readNode() {
 	case shapeOverlay:
 		r.kind = OverlayBroken
 	case shapeForward:
-		if !agent(silentPod) {
+		if !agent(silentPod, latePod) {
 			r.kind = ForwardingBroken
 		}
 	case shapeAttach:
-		if !agent(silentPod) {
+		if !agent(silentPod, latePod) {
 			r.kind = PodAttachmentBroken
 		}
 	case shapePodIn:
-		if !agent(silentPod) {
+		if !agent(silentPod, latePod) {
 			r.kind, r.cause, r.eliminated = PodIngressBlocked, PolicyOrFilter, true
 		}
 	case shapePodOut:
 		r.kind, r.cause, r.eliminated = PodEgressBlocked, PolicyOrFilter, true
 	case shapeHostIn, shapeWall:
-		if r.shape == shapeHostIn && agent(silentHost) {
+		if r.shape == shapeHostIn && agent(silentHost, lateHost) {
 			return
 		}
 		r.kind, r.cause, r.eliminated = PortBlocked, HostFirewallDrop, true

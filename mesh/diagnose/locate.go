@@ -135,7 +135,17 @@ func (p *picture) plausible(s *suspect) bool {
 	if s.cells.peers() >= 2 {
 		return true
 	}
-	return s.class == dead && oneSided(&s.cells)
+	return s.class == dead && (oneSided(&s.cells) || p.mute(s.node))
+}
+
+// mute reports whether no agent of a node reports any more.
+func (p *picture) mute(n int) bool {
+	for _, at := range p.nodes[n].agent {
+		if at >= 0 && p.speaks[at] {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *picture) excuseNode(s *suspect, x *excuse) {

@@ -1,3 +1,288 @@
 package diagnose
 
-func (r *round) services() {}
+import (
+	"cmp"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// serviceHold is how long a service must fail before it is said: it failed three times in a row
+// before anybody reported it.
+const serviceHold = 3 * time.Second
+
+// service is what all agents say of one thing they depend on, which is reached in several ways.
+type service struct {
+	// name is what all ways have in common: "dns", "server", or the target's own name.
+	name  string
+	dns   bool
+	views []*serviceView
+}
+
+// serviceView is one way to a service.
+type serviceView struct {
+	target  string
+	address string
+	virtual bool // by a Service address, which every node translates itself
+	tcp     bool
+	// agents are who asks, in the order of the view; bad are those for whom it fails.
+	agents, bad []int
+	slow        []int
+	codes       [probe.Codes]int
+	details     map[string]int
+	excused     int
+}
+
+// services finds services that fail although the network that leads to them is well.
+func (r *round) services() {
+	cut := r.cutOff()
+	for _, s := range r.collect(cut) {
+		r.judgeService(s)
+	}
+}
+
+// collect gathers what agents say of each service, without the nodes for which a finding of the
+// network explains it already.
+func (r *round) collect(cut *cutNodes) []*service {
+	byName := map[string]*service{}
+	views := map[string]*serviceView{}
+	for i := range r.View.Len() {
+		state, _ := r.View.Reported(i)
+		row, _ := r.View.RowOf(i)
+		if state != mesh.Reporting || row.Doubt != 0 || r.tracker.gate[i] {
+			continue
+		}
+		for k := range row.Services {
+			s := &row.Services[k]
+			v := views[s.Name]
+			if v == nil {
+				v = newServiceView(s)
+				views[s.Name] = v
+				name := component(s)
+				if byName[name] == nil {
+					byName[name] = &service{name: name, dns: isDNS(s)}
+				}
+				byName[name].views = append(byName[name].views, v)
+			}
+			v.add(r, i, s, cut)
+		}
+	}
+	var list []*service
+	for _, s := range byName {
+		slices.SortFunc(s.views, func(a, b *serviceView) int { return strings.Compare(a.target, b.target) })
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *service) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+func isDNS(s *probe.Service) bool {
+	return s.Kind == probe.ServiceDNSUDP || s.Kind == probe.ServiceDNSTCP
+}
+
+func newServiceView(s *probe.Service) *serviceView {
+	name := s.Name
+	return &serviceView{target: name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
+		virtual: hasToken(name, "vip", "clusterip", "service", "svc", "nodeport")}
+}
+
+func hasToken(name string, tokens ...string) bool {
+	for _, part := range splitName(name) {
+		if slices.Contains(tokens, part) {
+			return true
+		}
+	}
+	return false
+}
+
+func splitName(name string) []string {
+	return strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' || r == '.' })
+}
+
+// component is the part of a target's name that its ways have in common.
+func component(s *probe.Service) string {
+	if isDNS(s) && !hasToken(s.Name, "resolver", "upstream", "node") {
+		return "dns"
+	}
+	var kept []string
+	for _, part := range splitName(s.Name) {
+		if slices.Contains([]string{"vip", "clusterip", "service", "svc", "endpoint", "ep", "direct", "pod", "nodeport", "udp", "tcp"}, part) || isNumber(part) {
+			break
+		}
+		kept = append(kept, part)
+	}
+	if len(kept) == 0 {
+		return s.Name
+	}
+	return strings.Join(kept, "-")
+}
+
+func isNumber(s string) bool {
+	return strings.Trim(s, "0123456789") == ""
+}
+
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes) {
+	failing := s.State == probe.Failing
+	if failing && (cut.touches(r.View.Agent(i).Key) || cut.hosts(v.address)) {
+		v.excused++
+		return
+	}
+	if s.State == probe.Unknown {
+		return
+	}
+	v.agents = append(v.agents, i)
+	switch {
+	case failing:
+		v.bad = append(v.bad, i)
+		v.codes[min(s.Code, probe.Codes-1)]++
+		v.details[s.Detail]++
+	case s.State == probe.Degraded && s.Code == probe.CodeSlow:
+		v.slow = append(v.slow, i)
+	}
+}
+
+// most is the failure that most agents see.
+func (v *serviceView) most(codes ...probe.Code) bool {
+	hit := 0
+	for _, c := range codes {
+		hit += v.codes[c]
+	}
+	return hit > 0 && 2*hit > len(v.bad)
+}
+
+// all reports whether nearly everybody fails, none whether hardly anybody does.
+func (v *serviceView) all() bool  { return len(v.bad) > 0 && 10*len(v.bad) >= 8*len(v.agents) }
+func (v *serviceView) none() bool { return len(v.agents) > 0 && 5*len(v.bad) <= len(v.agents) }
+
+// cutNodes are the nodes whose trouble with services is a consequence of a finding.
+type cutNodes struct {
+	view  *mesh.View
+	nodes map[string]bool
+	all   bool
+	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
+	pods []podPlace
+}
+
+type podPlace struct {
+	addr netip.Addr
+	node string
+}
+
+// consequences are the kinds that make services fail where they are.
+var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayBroken, ForwardingBroken, PodAttachmentBroken, PodEgressBlocked,
+	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, Unexplained, MTUBlackhole, HighLatency}
+
+func (r *round) cutOff() *cutNodes {
+	cut := &cutNodes{view: r.View, nodes: map[string]bool{}}
+	mark := func(f *Finding) {
+		if f.Severity == Info || !slices.Contains(consequences, f.Kind) {
+			return
+		}
+		if f.Location.Scope == ScopeCluster {
+			cut.all = true
+		}
+		for _, n := range f.Location.Nodes {
+			cut.nodes[n] = true
+		}
+	}
+	for i := range r.found {
+		mark(&r.found[i].Finding)
+	}
+	for _, k := range r.tracker.tracks { // services take longer to recover than paths
+		if !k.opened.IsZero() && r.Now.Sub(k.seen) < 2*recovery {
+			mark(&k.Finding)
+		}
+	}
+	for i := range r.View.Len() {
+		if m := r.View.Agent(i); m.Primary().IsValid() {
+			cut.pods = append(cut.pods, podPlace{m.Primary(), m.Node})
+		}
+	}
+	return cut
+}
+
+func (c *cutNodes) touches(k mesh.Key) bool { return c.all || c.nodes[k.Node] }
+
+// hosts reports whether an address lives on one of the nodes: that of the agent whose address is
+// nearest, if that is a matter of one subnet.
+func (c *cutNodes) hosts(address string) bool {
+	addr, ok := addrOf(address)
+	if !ok || len(c.nodes) == 0 {
+		return false
+	}
+	best, node, tie := 0, "", false
+	for _, p := range c.pods {
+		bits := commonBits(addr, p.addr)
+		switch {
+		case bits > best:
+			best, node, tie = bits, p.node, false
+		case bits == best && p.node != node:
+			tie = true
+		}
+	}
+	return !tie && best >= addr.BitLen()*5/8 && c.nodes[node]
+}
+
+// addrOf is the address in host:port or a URL; false for names.
+func addrOf(text string) (netip.Addr, bool) {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		text = u.Host
+	}
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr(), true
+	}
+	a, err := netip.ParseAddr(text)
+	return a, err == nil
+}
+
+func commonBits(a, b netip.Addr) int {
+	if a.BitLen() != b.BitLen() {
+		return 0
+	}
+	x, y := a.AsSlice(), b.AsSlice()
+	for i := range x {
+		if d := x[i] ^ y[i]; d != 0 {
+			n := 0
+			for d&0x80 == 0 {
+				d <<= 1
+				n++
+			}
+			return 8*i + n
+		}
+	}
+	return a.BitLen()
+}
+
+// nodesOf are the names of agents' nodes, and the networks they are on.
+func (r *round) nodesOf(agents []int) (names []string, networks [mesh.Networks]bool) {
+	for _, i := range agents {
+		m := r.View.Agent(i)
+		names = append(names, m.Node)
+		networks[m.Network] = true
+	}
+	return sortedSet(names), networks
+}
+
+// firstOf is the first element, or the zero value.
+func firstOf[T any](list []T) (out T) {
+	if len(list) > 0 {
+		return list[0]
+	}
+	return out
+}
+
+// commonest is the key with the highest count, the first in order among equals.
+func commonest(counts map[string]int) (best string) {
+	most := 0
+	for key, n := range counts {
+		if n > most || n == most && cmp.Less(key, best) {
+			best, most = key, n
+		}
+	}
+	return best
+}

@@ -11,10 +11,10 @@ func (p *picture) pairWords(d *reading) (string, string) {
 	switch d.kind {
 	case PairBroken:
 		if d.network == "host" {
-			return fmt.Sprintf("Nothing passes %s, on the host network or between pods, while both reach all others. Check security groups, switch ACLs and the link between exactly these two.", where),
+			return fmt.Sprintf("Nothing passes %s, on the host network or between pods%s. Check security groups, switch ACLs and the link between exactly these two.", where, p.alone()),
 				fmt.Sprintf("on %s: traceroute to %s; security groups of both", a, b)
 		}
-		return fmt.Sprintf("The pod network %s is broken while their host network is fine and both reach all others. Check the route, neighbour and tunnel entry for %s on %s, then the reverse; restarting the CNI agent rewrites them.", where, b, a),
+		return fmt.Sprintf("The pod network %s is broken while their host network is fine%s. Check the route, neighbour and tunnel entry for %s on %s, then the reverse; restarting the CNI agent rewrites them.", where, p.andOthers(), b, a),
 			fmt.Sprintf("on %s: ip route get POD-IP; bridge fdb show; ip neigh", a)
 	case OneWay:
 		return fmt.Sprintf("Packets from %s to %s are lost, those from %s to %s arrive: a one-way filter or broken link between exactly these two. Check security groups, ACLs and routes for that direction.", a, b, b, a),
@@ -72,4 +72,19 @@ func (p *picture) clusterWords(d *reading) (string, string) {
 		where = "between pods of all nodes"
 	}
 	return p.qualityWords(d, where, "")
+}
+
+// alone says that the nodes of a pair are well otherwise, where there are others to say so.
+func (p *picture) alone() string {
+	if len(p.nodes) < 3 {
+		return ""
+	}
+	return ", while both reach all others"
+}
+
+func (p *picture) andOthers() string {
+	if len(p.nodes) < 3 {
+		return ""
+	}
+	return " and both reach all others"
 }

@@ -1,0 +1,258 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// judgeService tells by the pattern of who fails in which way what is wrong with a service: the
+// Service address against the endpoint itself, one protocol against the other, one node against all.
+func (r *round) judgeService(s *service) {
+	var virtual, direct []*serviceView
+	for _, v := range s.views {
+		if v.virtual {
+			virtual = append(virtual, v)
+		} else {
+			direct = append(direct, v)
+		}
+	}
+	if r.serviceEverywhere(s, virtual, direct) {
+		return
+	}
+	bad := map[string][]int{} // node → agents with trouble
+	for _, v := range s.views {
+		for _, i := range v.bad {
+			n := r.View.Agent(i).Node
+			bad[n] = append(bad[n], i)
+		}
+	}
+	nodes := make([]string, 0, len(bad))
+	for n := range bad {
+		nodes = append(nodes, n)
+	}
+	slices.Sort(nodes)
+	if len(nodes) > 3 && len(nodes)*2 > r.serviceNodes(s) {
+		r.enter(r.serviceFinding(s, nodes, ScopeCluster, r.kindOf(s), CauseUnknown, fmt.Sprintf("%s fails on %d nodes (%s), in no pattern that names the cause.", title(s), len(nodes), enumerate(nodes))))
+		return
+	}
+	for _, n := range nodes {
+		r.serviceOnNode(s, n, virtual, direct)
+	}
+}
+
+func (r *round) serviceNodes(s *service) int {
+	var all []int
+	for _, v := range s.views {
+		all = append(all, v.agents...)
+	}
+	names, _ := r.nodesOf(all)
+	return len(names)
+}
+
+func anyView(list []*serviceView, is func(*serviceView) bool) bool {
+	return slices.ContainsFunc(list, is)
+}
+
+func everyView(list []*serviceView, is func(*serviceView) bool) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(v *serviceView) bool { return !is(v) })
+}
+
+// serviceEverywhere handles what fails, or is slow, for nearly everybody.
+func (r *round) serviceEverywhere(s *service, virtual, direct []*serviceView) bool {
+	all := func(v *serviceView) bool { return v.all() }
+	none := func(v *serviceView) bool { return v.none() }
+	slow := func(v *serviceView) bool { return 10*len(v.slow) >= 7*len(v.agents) && len(v.agents) > 1 }
+	nodes := r.serviceNodes(s)
+	tell := func(kind Kind, cause Cause, text string, args ...any) bool {
+		r.enter(r.serviceFinding(s, nil, ScopeCluster, kind, cause, fmt.Sprintf(text, args...)))
+		return true
+	}
+	if nodes < 2 {
+		return false
+	}
+	where := addresses(direct)
+	if where == "" {
+		where = addresses(virtual)
+	}
+	switch {
+	case everyView(direct, all) || len(direct) == 0 && everyView(virtual, all):
+		return r.serviceDown(s, firstOf(append(slices.Clone(direct), virtual...)), where, tell)
+	case everyView(virtual, all) && everyView(direct, none):
+		v := virtual[0]
+		if v.most(probe.CodeRefused) || v.most(probe.CodeHostUnreachable) {
+			return tell(ServiceBroken, NoEndpoints, "Service %s (%s) has no ready endpoints: every node refuses it at once, while its pod answers directly. Check the pod's readiness and the Service's selector.", s.name, v.address)
+		}
+		return tell(ServiceBroken, ServiceRulesMissing, "The Service address of %s (%s) is dead on all nodes while its pod answers directly: kube-proxy (or its replacement) translates it nowhere. Check kube-proxy and what was rolled out last.", s.name, v.address)
+	case s.dns && anyView(s.views, func(v *serviceView) bool { return v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return !v.tcp && !v.none() }):
+		return tell(DNSFailing, DNSTCPBlocked, "DNS over TCP fails from every node, over UDP it works: big answers fail. Open TCP port 53 to the DNS pods (%s).", where)
+	case s.dns && anyView(s.views, func(v *serviceView) bool { return !v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return v.tcp && !v.none() }):
+		return tell(DNSFailing, DNSUDPBlocked, "DNS over UDP fails from every node, over TCP it works: UDP port 53 to the DNS pods (%s) is filtered.", where)
+	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.all() || v.tcp }):
+		return r.serviceSlow(s, where, tell)
+	}
+	return false
+}
+
+type teller func(kind Kind, cause Cause, text string, args ...any) bool
+
+// serviceDown says why a service fails for everybody, asked directly.
+func (r *round) serviceDown(s *service, v *serviceView, where string, tell teller) bool {
+	detail := commonest(v.details)
+	switch {
+	case s.dns && v.most(probe.CodeRefused):
+		return tell(DNSFailing, DNSServerDown, "DNS at %s does not listen on port 53 (its process is dead): every node is refused, the network to it is fine. Check the coredns pods.", where)
+	case s.dns && v.most(probe.CodeBadAnswer):
+		return tell(DNSFailing, DNSServerError, "DNS at %s answers every node with an error (%s): the way to it is fine. Check coredns, its upstream and its connection to the API server.", where, strings.ToUpper(detail))
+	case s.dns && (v.most(probe.CodeHung) || v.most(probe.CodeSlow)):
+		return tell(DNSFailing, DNSServerSlow, "DNS at %s takes connections but answers too late for every node: it is the server (CPU limit, upstream), not the network.", where)
+	case s.dns:
+		for _, other := range s.views {
+			if other.tcp && !other.virtual && (other.most(probe.CodeHung, probe.CodeSlow) || len(other.slow) > len(other.agents)/2) {
+				return tell(DNSFailing, DNSServerSlow, "DNS at %s takes connections but answers too late for every node: it is the server (CPU limit, upstream), not the network.", where)
+			}
+		}
+		return tell(DNSFailing, CauseUnknown, "DNS at %s answers nobody while the mesh is fine: its pods are gone, cut off or overloaded. Check the coredns pods and their node.", where)
+	case s.name == "server":
+		return tell(ServerUnreachable, ServerDown, "The server (%s) cannot be reached from any node while the mesh is fine: its process or its pod's interface is down. Check the pod on its node.", where)
+	case v.most(probe.CodeBadAnswer):
+		return tell(ServiceBroken, ServiceError, "%s (%s) answers every node with an error (%s). Check the service itself.", s.name, where, detail)
+	case v.most(probe.CodeRefused):
+		return tell(ServiceBroken, ServiceDown, "%s (%s) refuses connections from every node: it does not run. The network to it is fine.", s.name, where)
+	}
+	return tell(ServiceBroken, CauseUnknown, "%s (%s) cannot be reached from any node while the mesh is fine. Check the service and the way to it.", s.name, where)
+}
+
+func (r *round) serviceSlow(s *service, where string, tell teller) bool {
+	if s.dns {
+		return tell(DNSFailing, DNSServerSlow, "DNS at %s is slow (over 1 s) for every node while the network to it is not: it is the server (CPU limit, upstream). Check coredns.", where)
+	}
+	return tell(ServiceBroken, ServiceSlow, "%s (%s) is slow (over 1 s) for every node while the network to it is not. Check the service itself.", s.name, where)
+}
+
+// serviceOnNode says why a service fails for the agents of one node only.
+func (r *round) serviceOnNode(s *service, node string, virtual, direct []*serviceView) {
+	fails := func(list []*serviceView, tcp, udp bool) (bad, asked int) {
+		for _, v := range list {
+			if v.tcp && !tcp || !v.tcp && !udp {
+				continue
+			}
+			bad += r.countOn(v.bad, node)
+			asked += r.countOn(v.agents, node)
+		}
+		return bad, asked
+	}
+	badVIP, _ := fails(virtual, true, true)
+	badDirect, askedDirect := fails(direct, true, true)
+	udp, askedUDP := fails(s.views, false, true)
+	tcp, askedTCP := fails(s.views, true, false)
+	kind := r.kindOf(s)
+	tell := func(kind Kind, cause Cause, text string, args ...any) {
+		r.enter(r.serviceFinding(s, []string{node}, ScopeNode, kind, cause, fmt.Sprintf(text, args...)))
+	}
+	switch {
+	case s.dns && udp > 0 && tcp == 0 && 2*udp >= askedUDP:
+		tell(DNSFailing, DNSUDPBlocked, "UDP port 53 is blocked on or near %s (TCP 53 works, the mesh is fine)%s. Check firewall, NetworkPolicy and security groups for UDP 53 from %s to %s.", node, r.localDrop(s, node), node, addresses(direct))
+	case s.dns && tcp > 0 && udp == 0 && 2*tcp >= askedTCP:
+		tell(DNSFailing, DNSTCPBlocked, "TCP port 53 is blocked on or near %s: big (truncated) DNS answers fail, small ones work. Check firewall, NetworkPolicy and security groups for TCP 53 from %s to %s.", node, node, addresses(direct))
+	case badVIP > 0 && badDirect == 0 && askedDirect > 0:
+		tell(ServiceBroken, ServiceRulesMissing, "%s does not translate the Service address of %s (%s), which works elsewhere, and its pod answers %s directly: kube-proxy on %s is dead or out of sync, or its rules were flushed. Check kube-proxy there.", node, s.name, addresses(virtual), node, node)
+	case badDirect > 0 && badVIP == 0 && len(virtual) > 0:
+		return // it works where it is used
+	default:
+		tell(kind, CauseUnknown, "%s fails from %s only (%s), while the mesh and other nodes are fine: something between %s and it filters. Check firewall, NetworkPolicy and security groups for that port.", title(s), node, addresses(s.views), node)
+	}
+}
+
+// localDrop says that the node itself refused to send, when it did.
+func (r *round) localDrop(s *service, node string) string {
+	for _, v := range s.views {
+		if v.codes[probe.CodeNotPermitted] > 0 && r.countOn(v.bad, node) > 0 {
+			return "; sending is not permitted, so it is an OUTPUT rule on " + node + " itself"
+		}
+	}
+	return ""
+}
+
+func (r *round) countOn(agents []int, node string) (n int) {
+	for _, i := range agents {
+		if r.View.Agent(i).Node == node {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *round) kindOf(s *service) Kind {
+	switch {
+	case s.dns:
+		return DNSFailing
+	case s.name == "server":
+		return ServerUnreachable
+	}
+	return ServiceBroken
+}
+
+func title(s *service) string {
+	if s.dns {
+		return "DNS"
+	}
+	return s.name
+}
+
+// addresses lists where a service is asked.
+func addresses(list []*serviceView) string {
+	var out []string
+	for _, v := range list {
+		out = append(out, strings.TrimSuffix(v.address, "/api/v1/ping"))
+	}
+	return enumerate(sortedSet(out))
+}
+
+func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kind, cause Cause, text string) candidate {
+	c := candidate{class: fine, hold: serviceHold, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
+	if scope == ScopeCluster {
+		c.slot = "service\x00" + s.name
+	}
+	c.Kind, c.Severity, c.Cause, c.Confidence, c.Summary = kind, Critical, cause, 0.8, text
+	if cause != CauseUnknown {
+		c.proof = 1
+	}
+	c.Location = Location{Scope: scope, Nodes: nodes}
+	c.Check = "kubectl get endpointslices,pods -A -o wide"
+	if scope == ScopeNode {
+		c.Location.Culprit = nodes[0]
+		c.Severity = Warning
+		c.Check = "iptables -t nat -S KUBE-SERVICES; iptables -S; kubectl get pods -A -o wide -l k8s-app=kube-proxy"
+	}
+	for _, v := range s.views {
+		if len(v.bad) == 0 && len(v.slow) == 0 {
+			continue
+		}
+		names, networks := r.nodesOf(append(slices.Clone(v.bad), v.slow...))
+		who := ""
+		for n := range mesh.Network(mesh.Networks) {
+			if networks[n] != networks[1-n] && networks[n] {
+				who = " (" + n.String() + " agents)"
+			}
+		}
+		code := probe.CodeNone
+		for k, n := range v.codes {
+			if n > v.codes[code] {
+				code = probe.Code(k)
+			}
+		}
+		value := strings.TrimSpace(code.String() + " " + commonest(v.details))
+		if len(v.slow) > len(v.bad) {
+			value = probe.CodeSlow.String()
+		}
+		c.Evidence = append(c.Evidence, Fact{Node: enumerate(names), Fact: v.target + " " + v.address + who, Value: value, Expected: "an answer"})
+	}
+	return c
+}
+
+// enter enters a candidate that belongs to no family.
+func (r *round) enter(c candidate) { r.found = append(r.found, c) }
