@@ -31,7 +31,6 @@ const (
 	MaxDropRules    = 128
 	maxLinksSeen    = 8192 // a pod has one; more than these are not even looked at
 	maxTunnelEnds   = 8192 // entries that are looked at before the neighbours are known
-	maxRouteLinks   = 512
 	maxNextHopAddrs = 2048
 )
 

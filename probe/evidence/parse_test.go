@@ -135,6 +135,9 @@ func FuzzProcTexts(f *testing.F) {
 	})
 }
 
+var expressionNames = map[string]bool{"meta": true, "ct": true, "payload": true, "bitwise": true, "cmp": true, "range": true, "immediate": true,
+	"reject": true, "counter": true, "match": true, "target": true, "lookup": true}
+
 func FuzzNetlinkMessages(f *testing.F) {
 	links := map[int]*device{2: {Link: probe.Link{Name: "eth0", Index: 2}}}
 	f.Add([]byte{2, 24, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0, 8, 0, 1, 0, 10, 244, 3, 0, 8, 0, 4, 0, 2, 0, 0, 0})
@@ -149,6 +152,21 @@ func FuzzNetlinkMessages(f *testing.F) {
 		}
 		if routeConcerns(b, w) {
 			appendRoute(nil, b, links)
+		}
+		parseChain(append([]byte{2, 0, 0, 0}, b...))
+		parseRuleMessage(append([]byte{2, 0, 0, 0}, b...), map[uint32]operand{})
+		r := nftRule{family: 2, loaded: map[uint32]operand{}}
+		for _, name := range []string{"tcp", "udp", "icmp", "conntrack", "state", "comment"} {
+			r.match(name, uint32(len(b)%4), b)
+		}
+		for _, what := range []string{"network", "transport", "l4proto", "ctstate", "iif"} {
+			for offset := range uint32(26) {
+				r.compare(operand{what: what, offset: offset, size: uint32(len(b)), mask: b[:len(b)/2]}, uint32(offset%2), b)
+				r.compare(operand{what: what, offset: offset, size: uint32(len(b))}, uint32(offset%2), b)
+			}
+		}
+		for name := range expressionNames {
+			r.expression(name, b)
 		}
 		interrupted := false
 		c := &netlinkConn{seq: 1}
