@@ -6,7 +6,7 @@ ROOMS    := $(wildcard cmd probe mesh api test)
 TOOL     := go tool -modfile=tools/go.mod
 
 # Packages that build networks or load the machine: they run after the others and one at a time.
-HEAVY        ?= test/lab test/e2e test/kube test/load test/sim mesh/gossip
+HEAVY        ?= test/lab test/e2e test/kube test/load test/sim mesh/gossip probe/evidence
 TEST_TIMEOUT ?= 20m
 TEST_SUMMARY ?=
 PKG          ?= ./...

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -113,19 +114,19 @@ func TestSockets(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- e.Run(ctx) }()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		wrong := ""
+		var wrong strings.Builder
 		for i, s := range e.Snapshot(nil) {
 			for _, k := range []probe.Kind{probe.UDP, probe.MTU, probe.TCP} {
 				if got := s.Probes[k]; !cases[i].expect[k].fits(got) {
-					wrong += fmt.Sprintf("\n%v: %v: %v %q", s.Target.Addr, k, got.State, got.Code)
+					wrong.WriteString(fmt.Sprintf("\n%v: %v: %v %q", s.Target.Addr, k, got.State, got.Code))
 				}
 			}
 		}
-		if wrong == "" {
+		if wrong.String() == "" {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("after 20 seconds:%s\n%+v", wrong, e.Stats())
+			t.Errorf("after 20 seconds:%s\n%+v", wrong.String(), e.Stats())
 			break
 		}
 	}
