@@ -28,6 +28,14 @@ func (v *View) RowOf(i int) (row *Row, via string) {
 	return nil, ""
 }
 
+// EvidenceOf returns what agent i last told about its node and when that came; nil when it never did.
+func (v *View) EvidenceOf(i int) (*probe.Snapshot, time.Time) {
+	if e := v.entries[i]; e != nil {
+		return e.evidence, e.evidenceAt
+	}
+	return nil, time.Time{}
+}
+
 // Find returns the number of the agent with the key.
 func (v *View) Find(key Key) (int, bool) {
 	lo, hi := 0, len(v.members)

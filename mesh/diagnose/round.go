@@ -10,10 +10,10 @@ import (
 	"netchecker/probe"
 )
 
-// Input is what one round of diagnosis looks at.
+// Input is what one round of diagnosis looks at. What agents read about their nodes is in the view.
 type Input struct {
 	View *mesh.View
-	// Evidence is what agents read about themselves last; agents that sent nothing are missing.
+	// Evidence is used in place of what the view holds for the agents that it names.
 	Evidence map[mesh.Key]*probe.Snapshot
 	// Nodes is what Kubernetes says of the nodes it knows; nil without Kubernetes.
 	Nodes map[string]NodeFacts

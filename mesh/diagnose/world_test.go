@@ -271,7 +271,7 @@ func (w *world) step(d time.Duration) []Finding {
 			w.t.Fatal(err)
 		}
 	}
-	found := w.tracker.Round(Input{View: w.matrix.View(w.now), Evidence: w.snapshots(), Nodes: w.facts, Now: w.now})
+	found := w.tracker.Round(Input{View: w.matrix.View(w.now), Nodes: w.facts, Now: w.now})
 	for _, f := range found {
 		w.seen[f.ID+string(f.Kind)+string(f.Cause)] = f
 	}
@@ -302,5 +302,3 @@ func (w *world) serviceList(at place) []probe.Service {
 	}
 	return list
 }
-
-func (w *world) snapshots() map[mesh.Key]*probe.Snapshot { return nil }
