@@ -35,7 +35,7 @@ const maxChainsSeen = 100_000
 
 // firewall reads the packet filter, for which NET_ADMIN is needed.
 func (r *reading) firewall() {
-	f, cut, err := readFirewall(r.part())
+	f, cut, err := readFirewall(r.stop) // last, so that it may take what time is left
 	r.missing("firewall", err)
 	r.LeftOut.FirewallRules = cut
 	if err == nil {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -42,17 +43,7 @@ func parseRuleMessage(b []byte, loaded map[uint32]operand) (chainKey, nftRule) {
 			key.name = text(value)
 		case unix.NFTA_RULE_EXPRESSIONS:
 			for _, element := range attributes(value) {
-				var name string
-				var data []byte
-				for k, v := range attributes(element) {
-					switch k {
-					case unix.NFTA_EXPR_NAME:
-						name = text(v)
-					case unix.NFTA_EXPR_DATA:
-						data = v
-					}
-				}
-				r.expression(name, data)
+				r.expression(bareText(field(element, unix.NFTA_EXPR_NAME)), field(element, unix.NFTA_EXPR_DATA))
 			}
 		}
 	}
@@ -62,6 +53,14 @@ func parseRuleMessage(b []byte, loaded map[uint32]operand) (chainKey, nftRule) {
 		r.drop.Partly = true
 	}
 	return key, r
+}
+
+// bareText is text without making a string of it: a rule has many names, and no one keeps them.
+func bareText(b []byte) []byte {
+	if at := bytes.IndexByte(b, 0); at >= 0 {
+		return b[:at]
+	}
+	return b
 }
 
 // field returns the first attribute of a kind.
@@ -74,9 +73,9 @@ func field(b []byte, want uint16) []byte {
 	return nil
 }
 
-func (r *nftRule) expression(name string, data []byte) {
+func (r *nftRule) expression(name, data []byte) {
 	register := func(kind uint16) uint32 { return big32(field(data, kind)) }
-	switch name {
+	switch string(name) {
 	case "meta":
 		r.loaded[register(unix.NFTA_META_DREG)] = metaOperand(register(unix.NFTA_META_KEY))
 	case "ct":
@@ -115,9 +114,9 @@ func (r *nftRule) expression(name string, data []byte) {
 			r.drop.Packets = binary.BigEndian.Uint64(n)
 		}
 	case "match":
-		r.match(text(field(data, unix.NFTA_MATCH_NAME)), big32(field(data, unix.NFTA_MATCH_REV)), field(data, unix.NFTA_MATCH_INFO))
+		r.match(bareText(field(data, unix.NFTA_MATCH_NAME)), big32(field(data, unix.NFTA_MATCH_REV)), field(data, unix.NFTA_MATCH_INFO))
 	case "target":
-		r.target(text(field(data, unix.NFTA_TARGET_NAME)))
+		r.target(bareText(field(data, unix.NFTA_TARGET_NAME)))
 	case "nat", "masq", "redir":
 		r.nat = true
 	case "log", "notrack":

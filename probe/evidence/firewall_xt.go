@@ -4,12 +4,12 @@ import "encoding/binary"
 
 // match takes a match of iptables, which iptables-nft wraps as it is. The structures are those of
 // linux/netfilter/xt_*.h, in the machine's byte order.
-func (r *nftRule) match(name string, revision uint32, info []byte) {
-	switch name {
+func (r *nftRule) match(name []byte, revision uint32, info []byte) {
+	switch string(name) {
 	case "comment":
 		return
 	case "tcp", "udp":
-		if r.matchPorts(name, info) {
+		if r.matchPorts(string(name), info) {
 			return
 		}
 	case "icmp", "icmp6":
@@ -21,7 +21,7 @@ func (r *nftRule) match(name string, revision uint32, info []byte) {
 			return
 		}
 	case "conntrack", "state":
-		if r.matchState(name, revision, info) {
+		if r.matchState(string(name), revision, info) {
 			return
 		}
 	}
@@ -88,8 +88,8 @@ func (r *nftRule) matchState(name string, revision uint32, info []byte) bool {
 }
 
 // target takes a target of iptables.
-func (r *nftRule) target(name string) {
-	switch name {
+func (r *nftRule) target(name []byte) {
+	switch string(name) {
 	case "REJECT":
 		r.drop.Verdict = "reject"
 	case "DROP":

@@ -157,7 +157,7 @@ func FuzzNetlinkMessages(f *testing.F) {
 		parseRuleMessage(append([]byte{2, 0, 0, 0}, b...), map[uint32]operand{})
 		r := nftRule{family: 2, loaded: map[uint32]operand{}}
 		for _, name := range []string{"tcp", "udp", "icmp", "conntrack", "state", "comment"} {
-			r.match(name, uint32(len(b)%4), b)
+			r.match([]byte(name), uint32(len(b)%4), b)
 		}
 		for _, what := range []string{"network", "transport", "l4proto", "ctstate", "iif"} {
 			for offset := range uint32(26) {
@@ -166,7 +166,7 @@ func FuzzNetlinkMessages(f *testing.F) {
 			}
 		}
 		for name := range expressionNames {
-			r.expression(name, b)
+			r.expression([]byte(name), b)
 		}
 		interrupted := false
 		c := &netlinkConn{seq: 1}
