@@ -176,6 +176,7 @@ func netipJoin(prefixes []netip.Prefix) string {
 
 // The readers run as user 65534 without any capability.
 func TestFaultsAreReadableWithoutPrivileges(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 4)
 	healthy := r.read(t, false, "node1", "node3", "node4", "pod1", "pod3")
 	for name, s := range healthy {

@@ -50,6 +50,7 @@ var filterEvidence = []struct {
 }
 
 func TestFilterFaultsAreReadableWithNetAdmin(t *testing.T) {
+	t.Parallel() // nearly all of its time is waiting
 	r := newRig(t, 3)
 	healthy := r.read(t, true, "node3")["node3"]
 	f := healthy.Firewall
