@@ -37,7 +37,7 @@ const (
 	burstGap   = 200 * time.Millisecond
 	mixedGap   = 150 * time.Millisecond
 	slowGap    = 250 * time.Millisecond
-	flowGap    = 400 * time.Millisecond // tcp and icmp: each tcp probe costs the peer a connection
+	flowGap    = 300 * time.Millisecond // tcp and icmp: each tcp probe costs the peer a connection
 	deadGap    = 500 * time.Millisecond // nothing comes back; the first answer goes over to slowGap
 	deadOther  = time.Second
 	gapSlack   = Tick / 5 // ticks are not exact

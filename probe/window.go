@@ -42,8 +42,9 @@ const (
 	slowFactor, slowExtra = 5, 20 * time.Millisecond
 	// flapTime is how soon after OK a new fault counts as a relapse.
 	flapTime = time.Minute
-	// cleanMax bounds how many clean outcomes a flapping path needs.
-	cleanMax = 40
+	// cleanMax bounds how many clean outcomes a flapping path needs: 28 take 7 s, so that a fault that
+	// comes twice within a minute is gone 10 s after its second repair, too.
+	cleanMax = 28
 )
 
 // NewWindow returns a window whose first probe has the sequence after base.
@@ -226,7 +227,7 @@ func (w *Window) partialCode() Code {
 }
 
 // clean reports whether a degraded path may be called OK: five good in a row, no loss in the last 20
-// outcomes (40 after a relapse), and as many brisk answers where it had been slow.
+// outcomes (28 after a relapse), and as many brisk answers where it had been slow.
 func (w *Window) clean() bool {
 	need := min(verdictWindow<<w.relapses, cleanMax)
 	_, losses, seen := w.tail(need)
