@@ -14,6 +14,7 @@ BENCH        ?= .
 FUZZTIME     ?= 10s
 DEMO_SECONDS ?= 0
 SOAK_MINUTES ?= 30
+FAULTS       ?= all
 LAB_NODES    ?= 5
 
 .PHONY: help
@@ -71,6 +72,10 @@ lab: ## a cluster network of LAB_NODES nodes until Ctrl-C (root)
 .PHONY: demo
 demo: build ## a small mesh on this machine for DEMO_SECONDS
 	bin/netcheck demo -seconds $(DEMO_SECONDS)
+
+.PHONY: faults
+faults: build ## FAULTS (all) called by their names, NETCHECKER_RUNS times each (root; diagnosis is on trial)
+	NETCHECKER_FAULTS=$(FAULTS) go test -count=1 -v -run FaultsAreCalled -timeout 3h ./test/e2e | grep -e VERDICT -e wrong: -e says:
 
 .PHONY: soak
 soak: build ## the whole system under load for SOAK_MINUTES (root)

@@ -55,6 +55,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.StringVar(&f.advertise, "advertise", "", "`addresses` for the gossip to advertise; default MY_POD_IP, else that of the default route")
 	fs.StringVar(&f.services, "services", "", "`services` that the agents probe")
 	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
+	fs.BoolVar(&c.Diagnose, "diagnose", false, "name the broken part and why in /api/v1/findings; on trial: some faults are still called by a wrong name")
 	fs.BoolVar(&f.kubeproxyInit, "kubeproxyinit", false, "keep reports as objects of Kubernetes (not yet)")
 	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd (not yet)")
 	fs.StringVar(&f.etcdTree, "etcd-tree", "netchecker", "root of the keys in etcd")

@@ -50,6 +50,8 @@ type Config struct {
 	ReportTTL time.Duration
 	// Services are handed to the agents to probe.
 	Services []service.Target
+	// Diagnose runs the diagnosis of the matrix, whose findings are not proven on all faults yet.
+	Diagnose bool
 	// PairMetricsNodes is up to how many nodes every path has its own series.
 	PairMetricsNodes int
 	Version          string
@@ -70,6 +72,8 @@ type Server struct {
 	log    *slog.Logger
 	matrix *mesh.Matrix
 	gossip *gossip.Gossip
+
+	diagnosis diagnosis
 }
 
 // Run is the life of a server: it returns nil when ctx has ended and all is closed, or the error
@@ -79,6 +83,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, matrix: mesh.NewMatrix()}
+	s.diagnosis.s = s
 	kept, closeStore, err := s.openStore()
 	if err != nil {
 		return err
@@ -132,6 +137,9 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
 	g.Go(func() error { return sweep(ctx, face, s.log) })
+	if s.cfg.Diagnose {
+		g.Go(func() error { return s.diagnosis.run(ctx) })
+	}
 	return g.Wait()
 }
 
@@ -224,7 +232,7 @@ func (s *Server) openStore() (api.Store, func(), error) {
 // face builds the HTTP face and its metrics.
 func (s *Server) face(kept api.Store) (*api.Server, error) {
 	keys := api.NewKeys(s.cfg.Secret)
-	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Auth: api.AuthNone,
+	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings, Auth: api.AuthNone,
 		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
 	if keys != nil {
 		cfg.Auth, cfg.Keys, cfg.MeshKeys = api.AuthSecret, keys, keys
