@@ -57,8 +57,8 @@ func parseRuleMessage(b []byte, loaded map[uint32]operand) (chainKey, nftRule) {
 
 // bareText is text without making a string of it: a rule has many names, and no one keeps them.
 func bareText(b []byte) []byte {
-	if at := bytes.IndexByte(b, 0); at >= 0 {
-		return b[:at]
+	if before, _, ok := bytes.Cut(b, []byte{0}); ok {
+		return before
 	}
 	return b
 }
