@@ -56,22 +56,17 @@ func (a *Agent) relayable() []string { return append(a.servers(), a.cfg.ServerEn
 
 // peers are agents to relay through, those on the host network of other nodes first, and first of
 // all those that answer our probes. The order among equals is by chance: who could not relay last
-// time is not asked first again.
+// time is not asked first again. A pod's own node comes before them: it is the one agent that is
+// still reached when the node forwards nothing, and until the probes have found that out every
+// other one looks as good (a row that tried three of them came 5 s late).
 func (a *Agent) peers(p *plan) (out []string) {
-	var byRank [4][]string
+	var byRank [5][]string
 	for _, s := range a.engine.Snapshot(nil) {
 		col := p.column(s.Target.ID, s.Target.Addr.Addr())
 		if col < 0 {
 			continue
 		}
-		d := p.table.Dest(col)
-		rank := 0
-		if s.Probes[probe.TCP].State != probe.OK || s.Probes[probe.UDP].State != probe.OK {
-			rank += 2
-		}
-		if d.Network != mesh.Host || d.Node == a.cfg.Node {
-			rank++
-		}
+		rank := relayRank(a.cfg.Node, p.table.Dest(col).Key, &s.Probes)
 		byRank[rank] = append(byRank[rank], s.Target.Addr.String())
 	}
 	for _, list := range byRank {
@@ -79,6 +74,22 @@ func (a *Agent) peers(p *plan) (out []string) {
 		out = append(out, list...)
 	}
 	return out[:min(len(out), maxPeers)]
+}
+
+// relayRank is the place of a peer among those that may relay for an agent on node: 0 is asked first.
+func relayRank(node string, peer mesh.Key, probes *[probe.Kinds]probe.Status) int {
+	answers := probes[probe.TCP].State == probe.OK && probes[probe.UDP].State == probe.OK
+	switch {
+	case answers && peer.Network == mesh.Host && peer.Node == node:
+		return 0
+	case answers && peer.Network == mesh.Host:
+		return 1
+	case answers && peer.Node != node:
+		return 2
+	case peer.Network == mesh.Host:
+		return 3
+	}
+	return 4
 }
 
 // deliverRow posts the row to every server at once and takes in what they answer. What could not

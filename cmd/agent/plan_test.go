@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"netchecker/mesh"
+	"netchecker/probe"
 )
 
 func member(node int, network mesh.Network, mtu uint16) mesh.Agent {
@@ -72,5 +73,27 @@ func TestFamiliesThatOnlyOneEndHasAreNoPaths(t *testing.T) {
 	self.IPv6 = netip.MustParseAddr("fd00::1")
 	if p, err = newPlan(rosterOf(self, dual).Roster(), self); err != nil || len(p.targets) != 2 {
 		t.Errorf("dual stack at both ends: targets %v, err %v, want two", p.targets, err)
+	}
+}
+
+func TestRelaysAreAskedInTheOrderInWhichTheyCanHelp(t *testing.T) {
+	answers := [probe.Kinds]probe.Status{probe.UDP: {State: probe.OK}, probe.TCP: {State: probe.OK}}
+	silent := [probe.Kinds]probe.Status{probe.UDP: {State: probe.Failing}}
+	last := -1
+	for _, peer := range []struct {
+		key    mesh.Key
+		probes *[probe.Kinds]probe.Status
+	}{
+		{mesh.Key{Node: "own", Network: mesh.Host}, &answers},
+		{mesh.Key{Node: "other", Network: mesh.Host}, &answers},
+		{mesh.Key{Node: "other", Network: mesh.Pod}, &answers},
+		{mesh.Key{Node: "other", Network: mesh.Host}, &silent},
+		{mesh.Key{Node: "other", Network: mesh.Pod}, &silent},
+	} {
+		rank := relayRank("own", peer.key, peer.probes)
+		if rank <= last {
+			t.Errorf("%v has rank %d, want one after %d", peer.key, rank, last)
+		}
+		last = rank
 	}
 }
