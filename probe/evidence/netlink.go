@@ -168,9 +168,6 @@ func attributes(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-// body returns what follows the fixed head of a message.
-func body(b []byte, head int) []byte { return b[min(head, len(b)):] }
-
 // attribute appends one attribute with its padding.
 func attribute(b []byte, kind uint16, value []byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
