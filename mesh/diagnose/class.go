@@ -58,13 +58,6 @@ const (
 // kinds is a set of path kinds.
 type kinds uint8
 
-func kindSet(list ...mesh.PathKind) (set kinds) {
-	for _, k := range list {
-		set |= 1 << k
-	}
-	return set
-}
-
 func (s kinds) has(k mesh.PathKind) bool { return s>>k&1 != 0 }
 
 const (

@@ -41,8 +41,6 @@ type candidate struct {
 	// proof ranks what the cause rests on: 0 for nothing, 1 for elimination, 2 for evidence.
 	proof int
 	nodes []string
-	// member says of two nodes' path whether the candidate explains it.
-	agents bool
 }
 
 // round is one round's working memory.
@@ -52,7 +50,6 @@ type round struct {
 	pictures []*picture
 	dual     bool
 	found    []candidate
-	started  bool
 }
 
 func (r *round) run() []candidate {
@@ -101,8 +98,8 @@ func (r *round) add(p *picture, d reading) {
 	}
 	if same := &r.found[at]; same.Kind == c.Kind { // both families suffer: the first one's words do for both
 		same.Explains += c.Explains
-		if strings.HasSuffix(same.Summary, only(mesh.IPv4)) {
-			same.Summary = strings.TrimSuffix(same.Summary, only(mesh.IPv4))
+		if before, ok := strings.CutSuffix(same.Summary, only(mesh.IPv4)); ok {
+			same.Summary = before
 		}
 		for i := range same.Paths {
 			same.Paths[i].Family = ""

@@ -30,7 +30,6 @@ type run struct {
 	seen time.Time
 	// fresh says that the run began while the tracker watched.
 	fresh bool
-	round uint64
 }
 
 // track is a finding's course.

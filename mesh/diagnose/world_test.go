@@ -21,19 +21,14 @@ type place struct {
 
 // effect is what a fault does to one path: which probes fail and how, and which way packets are lost.
 type effect struct {
-	fails         [probe.Kinds]bool
-	code          probe.Code
-	codes         [probe.Kinds]probe.Code
-	forth, back   bool
-	lossy         float64 // share lost, degraded
-	slow          time.Duration
-	flows         uint16
-	size          uint16
-	pingOK        bool
-	wrongPeer     bool
-	partially     int // one path in so many
-	nothingAtAll  bool
-	doubtfulProbe bool
+	fails       [probe.Kinds]bool
+	code        probe.Code
+	codes       [probe.Kinds]probe.Code
+	forth, back bool
+	lossy       float64 // share lost, degraded
+	slow        time.Duration
+	flows       uint16
+	size        uint16
 }
 
 var (
@@ -51,9 +46,7 @@ type fault struct {
 	silent func(at place) bool
 	// service says what an agent finds of its services; nil for all well.
 	service func(at place, s *probe.Service)
-	// evidence changes what an agent reads about itself.
-	evidence func(at place, s *probe.Snapshot)
-	doubt    func(at place) probe.Doubt
+	doubt   func(at place) probe.Doubt
 }
 
 // world is a cluster in which faults can be put in force; time passes by step.
@@ -76,7 +69,6 @@ type world struct {
 	seen     map[string]Finding // all that were ever open
 	dual     bool
 	services bool
-	evidence bool
 	skip     map[place]bool
 	facts    map[string]NodeFacts
 }
