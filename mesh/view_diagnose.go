@@ -65,7 +65,7 @@ type Scan struct {
 	v *View
 	// place is each column's agent<<1 | family.
 	place []uint32
-	// moved translates the columns of other tables to the view's; MaxDests for those it lacks.
+	// moved translates the columns of other tables to the view's; NoPlace for those it lacks.
 	moved map[*Table][]uint32
 }
 
@@ -78,29 +78,19 @@ func NewScan(v *View) *Scan {
 	return s
 }
 
-// Bad calls yield with every path that the row of agent i says is not ok: the destination, the
-// family and the states of its probes as in Cell.States, whose path state may be unknown. It takes
-// no account of the row's age and doubt, nor of destinations that left.
-func (s *Scan) Bad(i int, yield func(to int, f Family, states uint8)) {
+// Row returns what the row of agent i says is not ok: the columns, each <<2 and with the path's
+// state in its lowest bits; the states of every column's probes, as in Cell.States; and where
+// each column leads, as agent<<1 | family, NoPlace for nowhere. It takes no account of the row's
+// age and doubt, nor of destinations that left. Nothing of it may be changed.
+func (s *Scan) Row(i int) (bad []uint32, states []byte, place []uint32) {
 	e := s.v.entries[i]
 	if e == nil {
-		return
+		return nil, nil, nil
 	}
-	row := e.row
-	if row.Table.hash == s.v.table.hash {
-		for _, b := range row.bad {
-			col := b >> 2
-			p := s.place[col]
-			yield(int(p>>1), Family(p&1), row.planes[col])
-		}
-		return
+	if e.row.Table.hash == s.v.table.hash {
+		return e.row.bad, e.row.planes[:e.row.Table.Len()], s.place
 	}
-	place := s.translate(row.Table)
-	for _, b := range row.bad {
-		if p := place[b>>2]; p != noPlace {
-			yield(int(p>>1), Family(p&1), row.planes[b>>2])
-		}
-	}
+	return e.row.bad, e.row.planes[:e.row.Table.Len()], s.translate(e.row.Table)
 }
 
 // Quiet calls yield with the paths that are ok although a probe that never decides, icmp, is not.
@@ -110,6 +100,13 @@ func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
 	if e == nil || len(e.row.Details) >= MaxDetails {
 		return
 	}
+	loud := int32(0)
+	for n := range e.row.counts {
+		loud += e.row.counts[n][probe.Degraded] + e.row.counts[n][probe.Failing]
+	}
+	if len(e.row.Details) <= int(loud) { // every detail is of a path that is not ok
+		return
+	}
 	place := s.place
 	if e.row.Table.hash != s.v.table.hash {
 		place = s.translate(e.row.Table)
@@ -117,13 +114,14 @@ func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
 	for d := range e.row.Details {
 		at := e.row.Details[d].Dest
 		states := e.row.planes[at]
-		if pathStates[states] == probe.OK && place[at] != noPlace {
+		if pathStates[states] == probe.OK && place[at] != NoPlace {
 			yield(int(place[at]>>1), Family(place[at]&1), states)
 		}
 	}
 }
 
-const noPlace = 1<<32 - 1
+// NoPlace stands for a column that leads to no agent of the view.
+const NoPlace = 1<<32 - 1
 
 func (s *Scan) translate(t *Table) []uint32 {
 	if place, known := s.moved[t]; known {
@@ -131,7 +129,7 @@ func (s *Scan) translate(t *Table) []uint32 {
 	}
 	place := make([]uint32, t.Len())
 	for i, d := range t.dests {
-		place[i] = noPlace
+		place[i] = NoPlace
 		if col, ok := s.v.table.Find(d); ok {
 			place[i] = s.place[col]
 		}

@@ -17,6 +17,14 @@ type bucket struct {
 	own, set uint64
 }
 
+// misses says of every node, for each kind of path, how many nodes it fails to reach and a hash of
+// which.
+type misses struct {
+	hash  []uint64
+	sets  [mesh.PathKinds][]uint64
+	fails [mesh.PathKinds][]int32
+}
+
 // divided looks for a split: nodes that all fail to reach the same other nodes, and vice versa,
 // while each part is well inside. Sets are compared by their hashes, so that half of all paths
 // being dead costs one look at each. Nodes that nobody reaches are set aside if they hide it.
@@ -24,19 +32,75 @@ func (p *picture) divided(c class, x *excuse) (suspect, bool) {
 	if len(p.nodes) < 4 {
 		return suspect{}, false
 	}
+	var whole *misses
 	for _, k := range [...]mesh.PathKind{hh, pp, hp, ph} {
-		if p.total.bad[c][k][out]+p.total.bad[weak][k][out] < 4 {
+		if !p.mayDivide(c, k) {
 			continue
 		}
-		parts, silent, ok := p.parts(c, k, x, nil)
-		if aside := p.unreached(c, k, x); !ok && aside != nil {
-			parts, silent, ok = p.parts(c, k, x, aside)
+		if whole == nil {
+			whole = p.misses(c, x, nil)
+		}
+		parts, silent, ok := p.parts(c, k, whole, nil)
+		if !ok {
+			if aside := p.unreached(c, k, x); aside != nil {
+				parts, silent, ok = p.parts(c, k, p.misses(c, x, aside), aside)
+			}
 		}
 		if ok && (!silent || p.together(c, k, parts)) {
 			return p.excuseGroups(parts, silent, c, x), true
 		}
 	}
 	return suspect{}, false
+}
+
+// mayDivide reports whether the counts allow a split: if m nodes fail to reach f others each, then
+// as many nodes are missed by m. Parts of one size cannot be told apart here, hence the least of
+// what m may be; a few nodes may be dead besides.
+func (p *picture) mayDivide(c class, k mesh.PathKind) bool {
+	alike := map[int32]int32{}
+	into := make([]int32, len(p.nodes))
+	for n := range p.nodes {
+		t := &p.tallies[n]
+		into[n] = t.reached(c, k, in)
+		if f := t.reached(c, k, out); f >= 2 {
+			alike[f]++
+		}
+	}
+	slices.Sort(into)
+	for f, m := range alike {
+		least := max(f-f/4-2, 2)
+		if m >= 2 && into[int32(len(into))-least] >= min(m, f, int32(len(p.nodes))-f) {
+			return true
+		}
+	}
+	return false
+}
+
+// reached is the number of bad paths that speak for class c in a search for splits.
+func (t *tally) reached(c class, k mesh.PathKind, w way) int32 {
+	if c == weak {
+		return t.bad[weak][k][w] + t.bad[dead][k][w]
+	}
+	return t.bad[c][k][w]
+}
+
+// misses makes one pass over all bad paths. Nodes that are set aside neither miss nor are missed.
+func (p *picture) misses(c class, x *excuse, aside []bool) *misses {
+	m := &misses{hash: make([]uint64, len(p.nodes))}
+	for n := range p.nodes {
+		m.hash[n] = nameHash(p.nodes[n].name)
+	}
+	for k := range m.sets {
+		m.sets[k], m.fails[k] = make([]uint64, len(p.nodes)), make([]int32, len(p.nodes))
+	}
+	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+		if bad != c && (c != weak || bad != dead) || x.any && x.explained(c, k, a, b) || aside != nil && (aside[a] || aside[b]) {
+			return
+		}
+		m.sets[k][a] ^= m.hash[b]
+		m.fails[k][a]++
+	})
+	return m
 }
 
 // unreached are the nodes to which every known path of a kind is bad, nil for none.
@@ -62,41 +126,30 @@ func nameHash(name string) uint64 {
 
 // parts finds the parts of a split by one kind of path. silent parts are made of nodes that do not
 // report: whether they are well inside nobody knows.
-func (p *picture) parts(c class, k mesh.PathKind, x *excuse, aside []bool) (parts [][]int, silent, ok bool) {
-	hashes, sets, fails := make([]uint64, len(p.nodes)), make([]uint64, len(p.nodes)), make([]int, len(p.nodes))
-	for n := range p.nodes {
-		hashes[n] = nameHash(p.nodes[n].name)
-	}
-	p.each(c == quiet, func(a, b int32, kind mesh.PathKind, bad class, known bool) {
-		if kind != k || !known || bad != c && !(c == weak && bad == dead) || x.explained(c, k, a, b) || aside != nil && (aside[a] || aside[b]) {
-			return
-		}
-		sets[a] ^= hashes[b]
-		fails[a]++
-	})
-	buckets := p.buckets(k, hashes, sets, fails, aside)
-	if len(buckets) == 0 || len(buckets[0].members) < 2 || fails[buckets[0].members[0]] < 2 {
+func (p *picture) parts(c class, k mesh.PathKind, m *misses, aside []bool) (parts [][]int, silent, ok bool) {
+	buckets := p.buckets(k, m, aside)
+	if len(buckets) == 0 || len(buckets[0].members) < 2 || m.fails[k][buckets[0].members[0]] < 2 {
 		return nil, false, false
 	}
-	return p.match(c, k, buckets, hashes, fails, aside)
+	return p.match(c, k, buckets, m, aside)
 }
 
 // buckets groups the nodes that report trouble by what they fail to reach, the largest first.
-func (p *picture) buckets(k mesh.PathKind, hashes, sets []uint64, fails []int, aside []bool) []bucket {
+func (p *picture) buckets(k mesh.PathKind, m *misses, aside []bool) []bucket {
 	from, _ := k.Ends()
 	byset := map[uint64]*bucket{}
 	for n := range p.nodes {
 		at := p.nodes[n].agent[from]
-		if at < 0 || !p.speaks[at] || fails[n] == 0 || aside != nil && aside[n] {
+		if at < 0 || !p.speaks[at] || m.fails[k][n] == 0 || aside != nil && aside[n] {
 			continue
 		}
-		b := byset[sets[n]]
+		b := byset[m.sets[k][n]]
 		if b == nil {
-			b = &bucket{set: sets[n]}
-			byset[sets[n]] = b
+			b = &bucket{set: m.sets[k][n]}
+			byset[m.sets[k][n]] = b
 		}
 		b.members = append(b.members, n)
-		b.own ^= hashes[n]
+		b.own ^= m.hash[n]
 	}
 	out := make([]bucket, 0, len(byset))
 	for _, b := range byset {
@@ -109,7 +162,7 @@ func (p *picture) buckets(k mesh.PathKind, hashes, sets []uint64, fails []int, a
 }
 
 // match checks that the buckets fit together: each part fails to reach all others and nothing else.
-func (p *picture) match(c class, k mesh.PathKind, buckets []bucket, hashes []uint64, fails []int, aside []bool) (parts [][]int, silent, ok bool) {
+func (p *picture) match(c class, k mesh.PathKind, buckets []bucket, m *misses, aside []bool) (parts [][]int, silent, ok bool) {
 	first := &buckets[0]
 	inside := make([]bool, len(p.nodes))
 	for _, n := range first.members {
@@ -117,14 +170,14 @@ func (p *picture) match(c class, k mesh.PathKind, buckets []bucket, hashes []uin
 	}
 	from, _ := k.Ends()
 	var mute []int
-	muteHash, rest := uint64(0), fails[first.members[0]]
+	muteHash, rest := uint64(0), int(m.fails[k][first.members[0]])
 	for _, n := range p.missed(c, first.members[0], k, aside) {
 		if inside[n] {
 			return nil, false, false
 		}
 		if at := p.nodes[n].agent[from]; at < 0 || !p.speaks[at] {
 			mute = append(mute, n)
-			muteHash ^= hashes[n]
+			muteHash ^= m.hash[n]
 		}
 	}
 	all := first.own ^ first.set
@@ -157,19 +210,15 @@ func (p *picture) match(c class, k mesh.PathKind, buckets []bucket, hashes []uin
 // missed are the nodes that a node fails to reach by a kind of path.
 func (p *picture) missed(c class, n int, k mesh.PathKind, aside []bool) (list []int) {
 	from, to := k.Ends()
-	i := int(p.nodes[n].agent[from])
-	visit := func(j int, f mesh.Family, states uint8) {
-		b := int(p.nodeOf[j])
-		if f != p.family || b == n || !p.counts[j] || p.view.Agent(j).Network != to || aside != nil && aside[b] {
-			return
+	at := p.nodes[n].agent[from]
+	for m := range p.nodes {
+		j := p.nodes[m].agent[to]
+		if m == n || j < 0 || !p.counts[j] || aside != nil && aside[m] {
+			continue
 		}
-		if got := classOf[states]; got == c || c == weak && got == dead {
-			list = append(list, b)
+		if states, known := p.states(int(at), int(j)); known && (classOf[states] == c || c == weak && classOf[states] == dead) {
+			list = append(list, m)
 		}
-	}
-	p.scan.Bad(i, visit)
-	if c == quiet {
-		p.scan.Quiet(i, visit)
 	}
 	return list
 }
@@ -190,14 +239,14 @@ func (p *picture) excuseGroups(parts [][]int, silent bool, c class, x *excuse) s
 			group[n] = g
 		}
 	}
-	between := func(a, b int) bool { return group[a] >= 0 && group[b] >= 0 && group[a] != group[b] }
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class, known bool) {
-		if known && between(int(a), int(b)) && (bad == c || c == dead && bad == weak || c == weak && bad == dead) {
-			s.cells.bad[k][out]++
-		}
-	})
 	for k := range mesh.PathKind(mesh.PathKinds) {
-		s.cells.known[k][out] = p.across(k, group, len(parts))
+		known, each := p.across(k, group, len(parts))
+		for n, g := range group {
+			if g >= 0 { // what fails inside the parts as well is counted, but no more than there are
+				s.cells.bad[k][out] += min(effective(&p.tallies[n], c, k, out), each[g])
+			}
+		}
+		s.cells.known[k][out] = known
 		if s.cells.at(k, out) != good {
 			s.weight += int(s.cells.bad[k][out])
 			x.between[c] |= 1 << k
@@ -211,13 +260,40 @@ func (p *picture) excuseGroups(parts [][]int, silent bool, c class, x *excuse) s
 	for n, g := range group {
 		x.group[n] = int16(g)
 	}
-	x.groups = len(parts)
+	x.groups, x.any = len(parts), true
 	s.witnesses = len(parts[0])
+	p.recount(c, group, x)
 	return s
 }
 
-// across is how many paths of a kind lead from one part to another.
-func (p *picture) across(k mesh.PathKind, group []int, parts int) int32 {
+// recount takes the paths between the parts off the tallies: by arithmetic where they are all that
+// a node misses, which spares another look at half of all paths.
+func (p *picture) recount(c class, group []int, x *excuse) {
+	for k := range mesh.PathKind(mesh.PathKinds) {
+		_, each := p.across(k, group, x.groups)
+		from, _ := k.Ends()
+		for n, g := range group {
+			t := &p.tallies[n]
+			lost := int32(0)
+			for other := range t.bad {
+				lost += t.bad[other][k][out]
+			}
+			at := p.nodes[n].agent[from]
+			exact := g >= 0 && x.between[c].has(k) && at >= 0 && p.speaks[at] && t.bad[c][k][out] == each[g] && lost == each[g] && t.unknown[k][out] == 0
+			if !exact && lost > 0 {
+				p.count(c, x)
+				return
+			}
+		}
+	}
+	clear(p.tallies)
+	p.sum()
+	p.eligibles(c, x)
+}
+
+// across is how many paths of a kind lead from one part to another in all, and from each node that
+// reports by the part that it is in.
+func (p *picture) across(k mesh.PathKind, group []int, parts int) (sum int32, each []int32) {
 	from, to := k.Ends()
 	sources, dests := make([]int32, parts), make([]int32, parts)
 	all := int32(0)
@@ -233,11 +309,12 @@ func (p *picture) across(k mesh.PathKind, group []int, parts int) int32 {
 			all++
 		}
 	}
-	sum := int32(0)
+	each = make([]int32, parts)
 	for g := range parts {
-		sum += sources[g] * (all - dests[g])
+		each[g] = all - dests[g]
+		sum += sources[g] * each[g]
 	}
-	return sum
+	return sum, each
 }
 
 // together reports whether silent nodes went at one moment and, where zones are known, go with

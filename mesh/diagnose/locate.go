@@ -16,14 +16,18 @@ const (
 // the worst first, and what is left by pairs. Whatever a suspect explains is taken off the rest, so
 // that its peers are not blamed for it; a node that healthy paths clear is none.
 func (p *picture) locate(c class, x *excuse) (found []suspect) {
-	p.count(c, x)
+	if !p.occurs(c) {
+		return p.inside(c, x, nil)
+	}
+	if c != dead {
+		p.count(c, x)
+	}
 	if s, ok := p.everywhere(c, x); ok {
 		found = append(found, s)
 		p.count(c, x)
 	}
 	if s, ok := p.divided(c, x); ok {
 		found = append(found, s)
-		p.count(c, x)
 	}
 	for p.anyBad(c) {
 		chosen := p.worst(c, x)
@@ -37,6 +41,21 @@ func (p *picture) locate(c class, x *excuse) (found []suspect) {
 		found = append(found, p.pairs(c, x)...)
 	}
 	return append(found, p.inside(c, x, found)...)
+}
+
+// occurs reports whether there are paths of a class at all; the first count of a round is for the
+// dead ones and tells of all others but the quiet, which lie elsewhere.
+func (p *picture) occurs(c class) bool {
+	switch c {
+	case dead:
+		p.count(c, newExcuse(len(p.nodes)))
+		for c := range p.present {
+			p.present[c] = p.anyBad(class(c))
+		}
+	case quiet:
+		return true
+	}
+	return p.present[c]
 }
 
 func (p *picture) anyBad(c class) bool {
@@ -90,6 +109,7 @@ func (p *picture) everywhere(c class, x *excuse) (suspect, bool) {
 	if set == 0 {
 		return s, false
 	}
+	x.any = true
 	x.all[c] |= set
 	if c == dead {
 		for other := range x.all {
@@ -149,6 +169,7 @@ func (p *picture) mute(n int) bool {
 }
 
 func (p *picture) excuseNode(s *suspect, x *excuse) {
+	x.any = true
 	m := &x.mask[s.node]
 	for w := range way(ways) {
 		set := s.cells.touched(w)

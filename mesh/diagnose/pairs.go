@@ -11,8 +11,8 @@ import (
 func (p *picture) pairs(c class, x *excuse) (found []suspect) {
 	met := map[[2]int32]int{}
 	weight := 0
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class, known bool) {
-		if !known || bad != c && !(c == weak && bad == dead) || x.explained(c, k, a, b) {
+	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+		if bad != c && !(c == weak && bad == dead) || x.explained(c, k, a, b) {
 			return
 		}
 		weight++

@@ -23,6 +23,9 @@ type picture struct {
 	eligible [mesh.PathKinds][ways][]int32
 	total    tally
 	sources  int
+	// endOf is made by ends. present says which classes occur at all.
+	endOf   []uint32
+	present [classes]bool
 }
 
 // node is a node and its agents' numbers, -1 for none.
@@ -120,6 +123,8 @@ type excuse struct {
 	between [classes]kinds
 	// all are the kinds explained wherever they are.
 	all [classes]kinds
+	// any says that something is explained.
+	any bool
 }
 
 func newExcuse(nodes int) *excuse {
@@ -138,51 +143,94 @@ func (x *excuse) split(c class, k mesh.PathKind, a, b int32) bool {
 	return x.groups > 0 && x.between[c].has(k) && x.group[a] != x.group[b] && x.group[a] >= 0 && x.group[b] >= 0
 }
 
-// each calls yield with every bad path between two nodes that may be believed.
-func (p *picture) each(withQuiet bool, yield func(a, b int32, k mesh.PathKind, c class, known bool)) {
-	agents := p.view.Len()
-	network := make([]mesh.Network, agents)
-	for i := range agents {
-		network[i] = p.view.Agent(i).Network
+// endInfo says of an agent, or of a family of it, what a path to it needs: its node<<1 | network,
+// noEnd when paths to it do not count.
+const noEnd = 1<<32 - 1
+
+func (p *picture) ends() []uint32 {
+	if p.endOf == nil {
+		p.endOf = make([]uint32, 2*p.view.Len())
+		for i := range p.endOf {
+			p.endOf[i] = noEnd
+			if p.counts[i>>1] && mesh.Family(i&1) == p.family {
+				p.endOf[i] = uint32(p.nodeOf[i>>1])<<1 | uint32(p.view.Agent(i>>1).Network)
+			}
+		}
 	}
-	for i := range agents {
+	return p.endOf
+}
+
+// each calls yield with every bad path between two nodes that may be believed; class fine stands
+// for one whose state is unknown. In a split cluster these are half of all paths, so that this
+// loop is most of what a round costs.
+func (p *picture) each(withQuiet bool, yield func(a, b int32, k mesh.PathKind, c class)) {
+	ends := p.ends()
+	for i := range p.view.Len() {
 		if !p.speaks[i] {
 			continue
 		}
-		a, from := p.nodeOf[i], network[i]
-		visit := func(to int, f mesh.Family, states uint8) {
-			if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
-				c := classOf[states]
-				yield(a, b, mesh.KindOf(from, network[to]), c, c != fine)
+		a, from := p.nodeOf[i], p.view.Agent(i).Network
+		towards := [mesh.Networks]mesh.PathKind{mesh.KindOf(from, mesh.Pod), mesh.KindOf(from, mesh.Host)}
+		bad, states, place := p.scan.Row(i)
+		for _, col := range bad {
+			at := place[col>>2]
+			if at == mesh.NoPlace {
+				continue
 			}
+			end := ends[at]
+			b := int32(end >> 1)
+			if end == noEnd || b == a {
+				continue
+			}
+			c := dead
+			switch probe.State(col & 3) { // a path fails if, and only if, its small probes do
+			case probe.Unknown:
+				c = fine
+			case probe.Degraded:
+				c = classOf[states[col>>2]]
+			}
+			yield(a, b, towards[end&1], c)
 		}
-		p.scan.Bad(i, visit)
 		if withQuiet {
-			p.scan.Quiet(i, visit)
+			p.scan.Quiet(i, func(to int, f mesh.Family, states uint8) {
+				if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
+					yield(a, b, mesh.KindOf(from, p.view.Agent(to).Network), classOf[states])
+				}
+			})
 		}
 	}
 }
 
-// count fills the tallies with what is not explained yet, for class c; the other classes are
-// counted under the same excuse.
+// count fills the tallies with what is not explained yet under the excuse for class c.
 func (p *picture) count(c class, x *excuse) {
 	clear(p.tallies)
 	p.total = tally{}
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class, known bool) {
-		if x.explained(c, k, a, b) {
+	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+		if x.any && x.explained(c, k, a, b) {
 			return
 		}
-		if !known {
+		if bad == fine {
 			p.tallies[a].unknown[k][out]++
 			p.tallies[b].unknown[k][in]++
-			p.total.unknown[k][out]++
 			return
 		}
 		p.tallies[a].bad[bad][k][out]++
 		p.tallies[b].bad[bad][k][in]++
-		p.total.bad[bad][k][out]++
 	})
+	p.sum()
 	p.eligibles(c, x)
+}
+
+// sum adds up the tallies.
+func (p *picture) sum() {
+	p.total = tally{}
+	for n := range p.tallies {
+		for c := range p.total.bad {
+			for k := range p.total.bad[c] {
+				p.total.bad[c][k][out] += p.tallies[n].bad[c][k][out]
+			}
+		}
+	}
 }
 
 // eligibles counts who takes part in paths of each kind, by group: column 0 is for nodes outside.
