@@ -74,7 +74,7 @@ func (b *bench) sameCIDR() bool {
 			if m == n || b.host(m) == nil {
 				continue
 			}
-			if other, ok := b.podNetwork(m); ok && other.Overlaps(own) {
+			if _, ok := b.shares(m, own); ok {
 				twins = append(twins, m)
 			}
 		}
@@ -82,12 +82,26 @@ func (b *bench) sameCIDR() bool {
 			continue
 		}
 		m := twins[0]
-		other, _ := b.podNetwork(m)
+		other, _ := b.shares(m, own)
 		b.claim(n, m)
 		b.d.detail.addr = own.String()
 		return b.settle(AddressConflict, DuplicatePodCIDR, b.d.culprit, b.fact(n, "pod network", own.String(), "its own"), b.fact(m, "pod network", other.String(), "its own"))
 	}
 	return false
+}
+
+// shares returns the network of a node's bridges that overlaps another node's pods. The node's own
+// pods may still have their old addresses.
+func (b *bench) shares(m int, own netip.Prefix) (netip.Prefix, bool) {
+	s := b.host(m)
+	for i := range s.Links {
+		for _, a := range s.Links[i].Addrs {
+			if a.Bits() < a.Addr().BitLen() && a.Masked().Overlaps(own) && !a.Masked().Contains(b.addr(m, mesh.Host)) {
+				return a.Masked(), true
+			}
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // sameNodeIP asks the peers which link address the suspect's address has: if it is not that of its

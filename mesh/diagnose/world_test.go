@@ -46,31 +46,33 @@ type fault struct {
 	silent func(at place) bool
 	// service says what an agent finds of its services; nil for all well.
 	service func(at place, s *probe.Service)
-	doubt   func(at place) probe.Doubt
+	// evidence changes what an agent reads about itself.
+	evidence func(at place, s *probe.Snapshot)
+	doubt    func(at place) probe.Doubt
 }
 
 // world is a cluster in which faults can be put in force; time passes by step.
 type world struct {
-	t        testing.TB
-	n        int
-	names    []string
-	zones    int
-	now      time.Time
-	matrix   *mesh.Matrix
-	registry *mesh.Registry
-	table    *mesh.Table
-	agents   map[place]mesh.Agent
-	faults   []fault
-	since    time.Time // of the faults
-	tracker  *Tracker
-	seq      uint64
-	rng      *rand.Rand
-	noise    bool
-	seen     map[string]Finding // all that were ever open
-	dual     bool
-	services bool
-	skip     map[place]bool
-	facts    map[string]NodeFacts
+	t                  testing.TB
+	n                  int
+	names              []string
+	zones              int
+	now                time.Time
+	matrix             *mesh.Matrix
+	registry           *mesh.Registry
+	table              *mesh.Table
+	agents             map[place]mesh.Agent
+	faults             []fault
+	since              time.Time // of the faults
+	tracker            *Tracker
+	seq                uint64
+	rng                *rand.Rand
+	noise              bool
+	seen               map[string]Finding // all that were ever open
+	dual               bool
+	services, evidence bool
+	skip               map[place]bool
+	facts              map[string]NodeFacts
 }
 
 func newWorld(t testing.TB, n int, names func(i int) string) *world {
@@ -240,6 +242,9 @@ func (w *world) row(at place) *mesh.Row {
 		if f.doubt != nil {
 			r.Doubt |= f.doubt(at)
 		}
+	}
+	if w.evidence {
+		r.Evidence = w.snapshotOf(at)
 	}
 	if w.services {
 		r.Services = w.serviceList(at)
