@@ -74,7 +74,7 @@ lab: ## a cluster network of LAB_NODES nodes until Ctrl-C (root)
 
 .PHONY: demo
 demo: build ## a small mesh on this machine for DEMO_SECONDS
-	bin/netcheck demo -seconds $(DEMO_SECONDS)
+	bin/netcheck demo --seconds $(DEMO_SECONDS)
 
 .PHONY: faults
 faults: build ## FAULTS (all) called by their names, NETCHECKER_RUNS times each (root; diagnosis is on trial)
