@@ -241,6 +241,9 @@ func shownFaults() []shown {
 		{name: "icmp_echo_ignore_all", least: 3, kind: ProtocolBlocked, cause: ICMPEchoIgnored, path: func(k, _ int, from, to place) (effect, bool) {
 			return effect{fails: onlyPing, forth: true}, to == place{k, mesh.Host}
 		}, evidence: onHost(func(_ *world, _, _ int, s *probe.Snapshot) { s.Sysctls["net.ipv4.icmp_echo_ignore_all"] = 1 })},
+		{name: "icmp-blocked", least: 3, kind: ProtocolBlocked, cause: ICMPFiltered, path: func(k, _ int, from, to place) (effect, bool) {
+			return effect{fails: onlyPing, forth: true}, to == place{k, mesh.Host}
+		}, evidence: func(*world, int, int, place, *probe.Snapshot) {}},
 		{name: "netem on a node", least: 4, kind: HighLatency, cause: QueueShaped, path: func(k, _ int, from, to place) (effect, bool) {
 			return effect{slow: 200 * time.Millisecond}, touches(from, to, k)
 		}, evidence: onHost(func(_ *world, _, _ int, s *probe.Snapshot) { s.Link("eth0").Qdisc = "netem" })},

@@ -287,7 +287,7 @@ func (b *bench) podLink(s *probe.Snapshot) bool {
 	return false
 }
 
-// echoIgnored looks for the setting that makes a kernel ignore pings.
+// echoIgnored looks for the setting that makes a kernel ignore pings; where it is off, a filter remains.
 func (b *bench) echoIgnored() bool {
 	for _, n := range b.suspects() {
 		s := b.host(n)
@@ -298,8 +298,11 @@ func (b *bench) echoIgnored() bool {
 		if b.p.family == mesh.IPv6 {
 			name = "net.ipv6.icmp.echo_ignore_all"
 		}
-		if v, ok := s.Sysctl(name); ok && v == 1 {
+		switch v, ok := s.Sysctl(name); {
+		case ok && v == 1:
 			return b.settle(ProtocolBlocked, ICMPEchoIgnored, n, b.fact(n, name, "1", "0"))
+		case ok && b.fresh(n):
+			b.remain(ProtocolBlocked, ICMPFiltered, b.fact(n, name, "0", "0"))
 		}
 	}
 	return false

@@ -17,6 +17,8 @@ type truth struct {
 	// nodes are those of the location; nil for the whole cluster.
 	nodes []int
 	cause Cause
+	// others are the nodes of another fault in force, which a split may leave out.
+	others []int
 }
 
 type family struct {
@@ -121,7 +123,7 @@ func families() []family {
 		onNode("tcp filtered", 3, ProtocolBlocked, TCPFiltered, func(k int, from, to place) (effect, bool) {
 			return effect{fails: onlyTCP, forth: true}, touches(from, to, k) && to.node == k
 		}, nil),
-		onNode("ping filtered", 3, ProtocolBlocked, ICMPFiltered, func(k int, from, to place) (effect, bool) {
+		onNode("ping filtered", 3, ProtocolBlocked, "", func(k int, from, to place) (effect, bool) {
 			return effect{fails: onlyPing, forth: true}, to == place{k, mesh.Host}
 		}, nil),
 		onNode("slow node", 3, HighLatency, "", func(k int, from, to place) (effect, bool) {

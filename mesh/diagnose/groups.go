@@ -27,28 +27,25 @@ type misses struct {
 
 // divided looks for a split: nodes that all fail to reach the same other nodes, and vice versa,
 // while each part is well inside. Sets are compared by their hashes, so that half of all paths
-// being dead costs one look at each. Nodes that nobody reaches are set aside if they hide it.
+// being dead costs one look at each.
 func (p *picture) divided(c class, x *excuse) (suspect, bool) {
 	if len(p.nodes) < 4 {
 		return suspect{}, false
 	}
-	var whole *misses
+	var m *misses
 	for _, k := range [...]mesh.PathKind{hh, pp, hp, ph} {
 		if !p.mayDivide(c, k) {
 			continue
 		}
-		if whole == nil {
-			whole = p.misses(c, x, nil)
+		if m == nil {
+			m = p.misses(c, x)
 		}
-		parts, silent, ok := p.parts(c, k, whole, nil)
-		if !ok {
-			if aside := p.unreached(c, k, x); aside != nil {
-				parts, silent, ok = p.parts(c, k, p.misses(c, x, aside), aside)
-			}
+		if parts := p.parts(c, k, m); parts != nil {
+			return p.excuseGroups(parts, false, c, x), true
 		}
-		if ok && (!silent || p.together(c, k, parts)) {
-			return p.excuseGroups(parts, silent, c, x), true
-		}
+	}
+	if parts := p.goneTogether(c, x); parts != nil {
+		return p.excuseGroups(parts, true, c, x), true
 	}
 	return suspect{}, false
 }
@@ -84,8 +81,8 @@ func (t *tally) reached(c class, k mesh.PathKind, w way) int32 {
 	return t.bad[c][k][w]
 }
 
-// misses makes one pass over all bad paths. Nodes that are set aside neither miss nor are missed.
-func (p *picture) misses(c class, x *excuse, aside []bool) *misses {
+// misses makes one pass over all bad paths.
+func (p *picture) misses(c class, x *excuse) *misses {
 	m := &misses{hash: make([]uint64, len(p.nodes))}
 	for n := range p.nodes {
 		m.hash[n] = nameHash(p.nodes[n].name)
@@ -94,7 +91,7 @@ func (p *picture) misses(c class, x *excuse, aside []bool) *misses {
 		m.sets[k], m.fails[k] = make([]uint64, len(p.nodes)), make([]int32, len(p.nodes))
 	}
 	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
-		if bad != c && (c != weak || bad != dead) || x.any && x.explained(c, k, a, b) || aside != nil && (aside[a] || aside[b]) {
+		if bad != c && (c != weak || bad != dead) || x.any && x.explained(c, k, a, b) {
 			return
 		}
 		m.sets[k][a] ^= m.hash[b]
@@ -103,44 +100,29 @@ func (p *picture) misses(c class, x *excuse, aside []bool) *misses {
 	return m
 }
 
-// unreached are the nodes to which every known path of a kind is bad, nil for none.
-func (p *picture) unreached(c class, k mesh.PathKind, x *excuse) (aside []bool) {
-	for n := range p.nodes {
-		own := p.cellsOf(n, c, x)
-		if own.known[k][in] < 2 || own.bad[k][in] < own.known[k][in] || own.bad[k][out] < own.known[k][out] {
-			continue
-		}
-		if aside == nil {
-			aside = make([]bool, len(p.nodes))
-		}
-		aside[n] = true
-	}
-	return aside
-}
-
 func nameHash(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	return h.Sum64()
 }
 
-// parts finds the parts of a split by one kind of path. silent parts are made of nodes that do not
-// report: whether they are well inside nobody knows.
-func (p *picture) parts(c class, k mesh.PathKind, m *misses, aside []bool) (parts [][]int, silent, ok bool) {
-	buckets := p.buckets(k, m, aside)
-	if len(buckets) == 0 || len(buckets[0].members) < 2 || m.fails[k][buckets[0].members[0]] < 2 {
-		return nil, false, false
+// parts finds the parts of a split by one kind of path, nil for none.
+func (p *picture) parts(c class, k mesh.PathKind, m *misses) [][]int {
+	buckets := p.buckets(k, m)
+	if len(buckets) < 2 || len(buckets[0].members) < 2 {
+		return nil
 	}
-	return p.match(c, k, buckets, m, aside)
+	if parts := p.two(c, k, buckets); parts != nil {
+		return parts
+	}
+	return p.several(k, buckets, m)
 }
 
 // buckets groups the nodes that report trouble by what they fail to reach, the largest first.
-func (p *picture) buckets(k mesh.PathKind, m *misses, aside []bool) []bucket {
-	from, _ := k.Ends()
+func (p *picture) buckets(k mesh.PathKind, m *misses) []bucket {
 	byset := map[uint64]*bucket{}
 	for n := range p.nodes {
-		at := p.nodes[n].agent[from]
-		if at < 0 || !p.speaks[at] || m.fails[k][n] == 0 || aside != nil && aside[n] {
+		if m.fails[k][n] == 0 || !p.tells(n, k) {
 			continue
 		}
 		b := byset[m.sets[k][n]]
@@ -161,59 +143,153 @@ func (p *picture) buckets(k mesh.PathKind, m *misses, aside []bool) []bucket {
 	return out
 }
 
-// match checks that the buckets fit together: each part fails to reach all others and nothing else.
-func (p *picture) match(c class, k mesh.PathKind, buckets []bucket, m *misses, aside []bool) (parts [][]int, silent, ok bool) {
-	first := &buckets[0]
-	inside := make([]bool, len(p.nodes))
-	for _, n := range first.members {
-		inside[n] = true
-	}
+// tells reports whether a node's agent that paths of a kind start from reports.
+func (p *picture) tells(n int, k mesh.PathKind) bool {
 	from, _ := k.Ends()
-	var mute []int
-	muteHash, rest := uint64(0), int(m.fails[k][first.members[0]])
-	for _, n := range p.missed(c, first.members[0], k, aside) {
-		if inside[n] {
-			return nil, false, false
-		}
-		if at := p.nodes[n].agent[from]; at < 0 || !p.speaks[at] {
-			mute = append(mute, n)
-			muteHash ^= m.hash[n]
+	at := p.nodes[n].agent[from]
+	return at >= 0 && p.speaks[at]
+}
+
+// set is a set of node numbers.
+type set []bool
+
+func (p *picture) setOf(list []int) set {
+	s := make(set, len(p.nodes))
+	for _, n := range list {
+		s[n] = true
+	}
+	return s
+}
+
+// two finds two parts, even when some nodes miss a few more or fewer than their part does: the two
+// largest buckets say what the parts are, every other node of a part must miss nearly all of the
+// other. Nodes that both miss belong to neither: they have a fault of their own.
+func (p *picture) two(c class, k mesh.PathKind, buckets []bucket) [][]int {
+	first := buckets[0].members
+	far := p.setOf(p.missed(c, first[0], k))
+	at := slices.IndexFunc(buckets, func(b bucket) bool { return far[b.members[0]] })
+	if at < 0 {
+		return nil
+	}
+	second := buckets[at].members
+	near := p.setOf(p.missed(c, second[0], k))
+	var parts [2][]int
+	for n := range p.nodes {
+		switch {
+		case near[n] && !far[n]:
+			parts[0] = append(parts[0], n)
+		case far[n] && !near[n]:
+			parts[1] = append(parts[1], n)
 		}
 	}
-	all := first.own ^ first.set
-	parts = [][]int{first.members}
-	for i := 1; i < len(buckets); i++ {
-		b := &buckets[i]
-		if b.set^b.own != all && b.set^b.own^muteHash != all {
+	p.assign(c, &parts)
+	for i, certain := range [2][]int{first, second} {
+		if !p.holdsTogether(c, k, parts[i], parts[1-i], certain) {
+			return nil
+		}
+	}
+	return parts[:]
+}
+
+// holdsTogether checks that two nodes of a part report at least, that the certain members are of
+// it, and that each other member misses nearly all of the other part and hardly any of its own.
+func (p *picture) holdsTogether(c class, k mesh.PathKind, part, other, certain []int) bool {
+	own, far := p.setOf(part), p.setOf(other)
+	sure, isSure := 0, p.setOf(certain)
+	exceptions := 8 + len(p.nodes)/20
+	for _, n := range certain {
+		if !own[n] {
+			return false
+		}
+	}
+	for _, n := range part {
+		if isSure[n] {
+			sure++
 			continue
+		}
+		if !p.tells(n, k) {
+			continue
+		}
+		if exceptions--; exceptions < 0 {
+			return false
+		}
+		inside, across := 0, 0
+		for _, m := range p.missed(c, n, k) {
+			if own[m] {
+				inside++
+			} else if far[m] {
+				across++
+			}
+		}
+		if 10*across < 9*len(other) || 2*inside > len(part) {
+			return false
+		}
+		sure++
+	}
+	return sure >= 2
+}
+
+// assign gives nodes that are in neither part, since they have a fault of their own besides, to the
+// one that they belong to by any kind of path that they report.
+func (p *picture) assign(c class, parts *[2][]int) {
+	placed := p.setOf(slices.Concat(parts[0], parts[1]))
+	sides := [2]set{p.setOf(parts[0]), p.setOf(parts[1])}
+	sizes := [2]int{len(parts[0]), len(parts[1])}
+	tries := 8 + len(p.nodes)/20
+	for n := range p.nodes {
+		if placed[n] {
+			continue
+		}
+		if tries--; tries < 0 {
+			return
+		}
+		for _, k := range [...]mesh.PathKind{hh, pp, hp, ph} {
+			if !p.tells(n, k) {
+				continue
+			}
+			var lost [2]int
+			for _, m := range p.missed(c, n, k) {
+				for i := range sides {
+					if sides[i][m] {
+						lost[i]++
+					}
+				}
+			}
+			if i := slices.IndexFunc([]int{0, 1}, func(i int) bool { return 10*lost[1-i] >= 9*sizes[1-i] && 2*lost[i] <= sizes[i] }); i >= 0 {
+				parts[i] = append(parts[i], n)
+				break
+			}
+		}
+	}
+}
+
+// several finds three parts or more, which must fit exactly: each misses all others.
+func (p *picture) several(k mesh.PathKind, buckets []bucket, m *misses) (parts [][]int) {
+	all := buckets[0].own ^ buckets[0].set
+	rest := int(m.fails[k][buckets[0].members[0]]) + len(buckets[0].members)
+	for _, b := range buckets {
+		if b.set^b.own != all {
+			continue
+		}
+		if len(b.members) < 2 {
+			return nil
 		}
 		parts = append(parts, b.members)
 		rest -= len(b.members)
 	}
-	switch {
-	case rest != len(mute):
-		return nil, false, false
-	case len(parts) == 1:
-		silent = true
-		parts = append(parts, mute)
-	case len(mute) > 0: // they belong to one of the parts that do report; nobody knows to which
-		parts[1] = append(slices.Clone(parts[1]), mute...)
+	if rest != 0 || len(parts) < 2 {
+		return nil
 	}
-	for _, part := range parts {
-		if len(part) < 2 {
-			return nil, false, false
-		}
-	}
-	return parts, silent, true
+	return parts
 }
 
 // missed are the nodes that a node fails to reach by a kind of path.
-func (p *picture) missed(c class, n int, k mesh.PathKind, aside []bool) (list []int) {
+func (p *picture) missed(c class, n int, k mesh.PathKind) (list []int) {
 	from, to := k.Ends()
 	at := p.nodes[n].agent[from]
 	for m := range p.nodes {
 		j := p.nodes[m].agent[to]
-		if m == n || j < 0 || !p.counts[j] || aside != nil && aside[m] {
+		if m == n || j < 0 || !p.counts[j] {
 			continue
 		}
 		if states, known := p.states(int(at), int(j)); known && (classOf[states] == c || c == weak && classOf[states] == dead) {
@@ -317,41 +393,97 @@ func (p *picture) across(k mesh.PathKind, group []int, parts int) (sum int32, ea
 	return sum, each
 }
 
-// together reports whether silent nodes went at one moment and, where zones are known, go with
-// them: else they are so many faults, each of its own.
-func (p *picture) together(c class, k mesh.PathKind, parts [][]int) bool {
+// goneTogether finds nodes that nobody reaches by any kind of path, that do not report and that went
+// at one moment: a split whose far side nobody hears. Where zones are known and a few nodes are no
+// whole zone they are so many faults, each of its own.
+func (p *picture) goneTogether(c class, x *excuse) [][]int {
 	if c != dead {
-		return true
+		return nil
 	}
-	mute := parts[len(parts)-1]
-	from, to := k.Ends()
-	var first, last time.Time
+	var gone []moment
+	var rest []int
 	slack := sameMoment
-	for _, a := range spread(parts[0], 4) {
+	for n := range p.nodes {
+		switch {
+		case !p.mute(n):
+			rest = append(rest, n)
+		case p.unreached(n, x):
+			gone = append(gone, moment{n, time.Time{}})
+		}
+	}
+	if len(gone) < 2 || len(rest) < 2 {
+		return nil
+	}
+	for i := range gone {
+		for _, a := range spread(rest, 4) {
+			began, interval := p.lostSince(a, gone[i].node)
+			slack = max(slack, interval*3/2)
+			if !began.IsZero() && (gone[i].at.IsZero() || began.Before(gone[i].at)) {
+				gone[i].at = began
+			}
+		}
+	}
+	slices.SortFunc(gone, func(a, b moment) int { return cmp.Or(a.at.Compare(b.at), a.node-b.node) })
+	from, to := 0, 0 // the most that went within one moment
+	for i, j := 0, 0; j < len(gone); j++ {
+		for gone[j].at.Sub(gone[i].at) > slack {
+			i++
+		}
+		if j+1-i > to-from {
+			from, to = i, j+1
+		}
+	}
+	var list []int
+	for _, g := range gone[from:to] {
+		list = append(list, g.node)
+	}
+	if len(list) < 2 || len(list) <= 3 && !p.zonesAgree(list) {
+		return nil
+	}
+	return [][]int{rest, list}
+}
+
+// moment is when a node was lost.
+type moment struct {
+	node int
+	at   time.Time
+}
+
+// unreached reports whether every known path to a node from others is dead, host paths among them
+// where there are any.
+func (p *picture) unreached(n int, x *excuse) bool {
+	own := p.cellsOf(n, dead, x)
+	sum := int32(0)
+	for k := range own.known {
+		if own.bad[k][in] < own.known[k][in] {
+			return false
+		}
+		sum += own.known[k][in]
+	}
+	return sum >= 2
+}
+
+// lostSince is when the paths from node a to node b died, the zero time when a does not say, and
+// the interval of a's rows.
+func (p *picture) lostSince(a, b int) (began time.Time, interval time.Duration) {
+	for from := range mesh.Network(mesh.Networks) {
 		i := p.nodes[a].agent[from]
 		if i < 0 || !p.speaks[i] {
 			continue
 		}
 		row, _ := p.view.RowOf(int(i))
-		slack = max(slack, row.Interval*3/2)
-		for _, b := range mute {
-			j := p.nodes[b].agent[to]
+		interval = max(interval, row.Interval)
+		for _, j := range p.nodes[b].agent {
 			if j < 0 {
 				continue
 			}
 			path, ok := p.view.PathBetween(int(i), int(j), p.family)
-			if !ok || path.Since.IsZero() || path.State != probe.Failing {
-				continue
-			}
-			if first.IsZero() || path.Since.Before(first) {
-				first = path.Since
-			}
-			if path.Since.After(last) {
-				last = path.Since
+			if ok && path.State == probe.Failing && !path.Since.IsZero() && (began.IsZero() || path.Since.Before(began)) {
+				began = path.Since
 			}
 		}
 	}
-	return last.Sub(first) <= slack && (len(mute) > 3 || p.zonesAgree(mute))
+	return began, interval
 }
 
 // sameMoment is how far apart the beginnings of one event may be seen.

@@ -66,7 +66,7 @@ func (p *picture) read(s *suspect) reading {
 	case weak:
 		r.readWeak()
 	case quiet:
-		r.kind, r.cause, r.severity, r.eliminated = ProtocolBlocked, ICMPFiltered, Info, true
+		r.kind, r.severity = ProtocolBlocked, Info
 	}
 	if s.scope == ScopePair {
 		r.orient()

@@ -41,6 +41,12 @@ func (p *picture) pairs(c class, x *excuse) (found []suspect) {
 		if c == dead && p.lossy(&s) {
 			continue // chance makes some paths of a lossy pair look dead
 		}
+		if c == dead {
+			if x.pairs == nil {
+				x.pairs = map[[2]int32]bool{}
+			}
+			x.pairs[key], x.any = true, true
+		}
 		found = append(found, s)
 	}
 	return found

@@ -123,6 +123,8 @@ type excuse struct {
 	between [classes]kinds
 	// all are the kinds explained wherever they are.
 	all [classes]kinds
+	// pairs are explained whatever the class.
+	pairs map[[2]int32]bool
 	// any says that something is explained.
 	any bool
 }
@@ -136,7 +138,8 @@ func newExcuse(nodes int) *excuse {
 }
 
 func (x *excuse) explained(c class, k mesh.PathKind, a, b int32) bool {
-	return (x.mask[a][c][out] | x.mask[b][c][in] | x.all[c]).has(k) || x.split(c, k, a, b)
+	return (x.mask[a][c][out] | x.mask[b][c][in] | x.all[c]).has(k) || x.split(c, k, a, b) ||
+		len(x.pairs) > 0 && x.pairs[[2]int32{min(a, b), max(a, b)}]
 }
 
 func (x *excuse) split(c class, k mesh.PathKind, a, b int32) bool {

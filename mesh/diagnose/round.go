@@ -41,6 +41,8 @@ type candidate struct {
 	// proof ranks what the cause rests on: 0 for nothing, 1 for elimination, 2 for evidence.
 	proof int
 	nodes []string
+	// variant tells readings apart that kind, cause and place do not.
+	variant string
 }
 
 // round is one round's working memory.
@@ -123,7 +125,7 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 	c.Explains = d.weight
 	c.Location = p.location(d)
 	c.nodes = c.Location.Nodes
-	c.slot = slotOf(&c, d)
+	c.slot = p.slotOf(&c, d)
 	c.Since, _ = d.suspect.facts.began()
 	c.Paths = p.selectors(d, r.dual)
 	c.Evidence = d.facts
@@ -148,11 +150,13 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 }
 
 // slotOf names what a candidate is about in a way that better knowledge does not change.
-func slotOf(c *candidate, d *reading) string {
-	parts := []string{string(c.Location.Scope), classNames[d.class]}
-	switch c.Location.Scope {
-	case ScopePair, ScopeNode, ScopeAgent:
+func (p *picture) slotOf(c *candidate, d *reading) string {
+	parts := []string{string(d.scope), classNames[d.class]}
+	switch d.scope {
+	case ScopePair:
 		parts = append(parts, c.Location.Nodes...)
+	case ScopeNode:
+		parts = append(parts, p.name(d.node))
 	case ScopeCluster:
 		parts = append(parts, c.Location.Network)
 	}

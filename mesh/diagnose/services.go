@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -41,14 +42,47 @@ type serviceView struct {
 // services finds services that fail although the network that leads to them is well.
 func (r *round) services() {
 	cut := r.cutOff()
+	before := len(r.found)
 	for _, s := range r.collect(cut) {
 		r.judgeService(s)
 	}
+	r.found = append(r.found[:before], mergeRules(r.found[before:])...)
+}
+
+// mergeRules makes one finding of several services whose addresses the same nodes do not translate:
+// then it is the translation and not a service.
+func mergeRules(list []candidate) (out []candidate) {
+	for _, c := range list {
+		at := slices.IndexFunc(out, func(o candidate) bool {
+			return o.Cause == ServiceRulesMissing && c.Cause == ServiceRulesMissing && slices.Equal(o.nodes, c.nodes)
+		})
+		if at < 0 {
+			out = append(out, c)
+			continue
+		}
+		o := &out[at]
+		o.Evidence = append(o.Evidence, c.Evidence...)
+		o.variant += " " + c.variant
+		who := "No node translates"
+		if len(o.nodes) > 0 {
+			who = o.nodes[0] + " does not translate"
+		}
+		o.Summary = fmt.Sprintf("%s Service addresses while the pods behind them answer directly: kube-proxy (or its replacement) is dead or its rules were flushed. Check kube-proxy%s.", who, onNodes(o.nodes))
+	}
+	return out
+}
+
+func onNodes(nodes []string) string {
+	if len(nodes) == 0 {
+		return " on all nodes and what was rolled out last"
+	}
+	return " on " + enumerate(nodes)
 }
 
 // collect gathers what agents say of each service, without the nodes for which a finding of the
 // network explains it already.
 func (r *round) collect(cut *cutNodes) []*service {
+	hosted := r.hostedByCut(cut)
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
 	for i := range r.View.Len() {
@@ -69,7 +103,7 @@ func (r *round) collect(cut *cutNodes) []*service {
 				}
 				byName[name].views = append(byName[name].views, v)
 			}
-			v.add(r, i, s, cut)
+			v.add(r, i, s, cut, hosted[component(s)])
 		}
 	}
 	var list []*service
@@ -79,6 +113,26 @@ func (r *round) collect(cut *cutNodes) []*service {
 	}
 	slices.SortFunc(list, func(a, b *service) int { return strings.Compare(a.name, b.name) })
 	return list
+}
+
+// hostedByCut names the components with an endpoint on a node that is cut off.
+func (r *round) hostedByCut(cut *cutNodes) map[string]bool {
+	hosted := map[string]bool{}
+	asked := map[string]bool{}
+	for i := range r.View.Len() {
+		row, _ := r.View.RowOf(i)
+		if row == nil || len(cut.nodes) == 0 {
+			continue
+		}
+		for k := range row.Services {
+			s := &row.Services[k]
+			if !asked[s.Address] && cut.hosts(s.Address) {
+				hosted[component(s)] = true
+			}
+			asked[s.Address] = true
+		}
+	}
+	return hosted
 }
 
 func isDNS(s *probe.Service) bool {
@@ -126,10 +180,9 @@ func isNumber(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
-func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes) {
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, hosted bool) {
 	failing := s.State == probe.Failing
-	if failing && (cut.touches(r.View.Agent(i).Key) || cut.hosts(v.address)) {
-		v.excused++
+	if failing && (hosted || cut.touches(r.View.Agent(i).Key)) {
 		return
 	}
 	if s.State == probe.Unknown {

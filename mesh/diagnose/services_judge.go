@@ -214,7 +214,9 @@ func addresses(list []*serviceView) string {
 
 func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kind, cause Cause, text string) candidate {
 	c := candidate{class: fine, hold: serviceHold, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
-	if scope == ScopeCluster {
+	if cause == ServiceRulesMissing { // of whatever services: it is one matter
+		c.slot, c.variant = "rules\x00"+strings.Join(nodes, "\x00"), s.name
+	} else if scope == ScopeCluster {
 		c.slot = "service\x00" + s.name
 	}
 	c.Kind, c.Severity, c.Cause, c.Confidence, c.Summary = kind, Critical, cause, 0.8, text

@@ -227,7 +227,7 @@ func (t *Tracker) update(k *track, c *candidate) {
 
 // tag tells readings of one slot apart.
 func (c *candidate) tag() string {
-	return fmt.Sprint(c.Kind, c.Cause, c.Location)
+	return fmt.Sprint(c.Kind, c.Cause, c.Location, c.variant)
 }
 
 // findings lists what is open and closes what has ended.

@@ -38,10 +38,25 @@ func (w *world) fits(f *Finding, t *truth) bool {
 	if f.Kind != t.kind || f.Cause != t.cause {
 		return false
 	}
-	if t.kind == Partition && slices.Equal(f.Location.Nodes, w.namesOf(others(w.n, t.nodes))) {
-		return 2*len(t.nodes) >= w.n // which part of a split is the odd one is a matter of size
+	if t.kind == Partition { // which part of a split is the odd one is a matter of size
+		return w.partOf(f.Location.Nodes, t.nodes, t.others) || w.partOf(f.Location.Nodes, others(w.n, t.nodes), t.others)
 	}
 	return slices.Equal(f.Location.Nodes, w.namesOf(t.nodes))
+}
+
+// partOf reports whether names are those of a part, but for nodes that have a fault of their own.
+func (w *world) partOf(names []string, part, exempt []int) bool {
+	for _, i := range part {
+		if !slices.Contains(names, w.names[i]) && !slices.Contains(exempt, i) {
+			return false
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(part, slices.Index(w.names, name)) {
+			return false
+		}
+	}
+	return true
 }
 
 func others(n int, list []int) (rest []int) {

@@ -150,10 +150,10 @@ func (p *picture) qualityWords(d *reading, where, at string) (string, string) {
 		return p.portWords(d, where, at)
 	case ProtocolBlocked:
 		what, rest := "TCP connections", "ping and UDP"
-		switch d.cause {
-		case ICMPFiltered, ICMPEchoIgnored:
-			return fmt.Sprintf("ICMP echo (ping) %s is filtered; UDP and TCP are fine, so this is no network failure.", where), "iptables -S INPUT; sysctl net.ipv4.icmp_echo_ignore_all"
-		case UDPFiltered:
+		switch {
+		case d.class == quiet:
+			return fmt.Sprintf("ICMP echo (ping) %s is filtered or ignored; UDP and TCP are fine, so this is no network failure.", where), "iptables -S INPUT; sysctl net.ipv4.icmp_echo_ignore_all"
+		case d.cause == UDPFiltered:
 			what, rest = "UDP packets", "TCP connections"
 		}
 		return fmt.Sprintf("%s %s are dropped while %s are fine: a firewall or middlebox filters them. Check the firewall%s and security groups.", what, where, rest, look), "iptables -S; nft list ruleset"

@@ -71,6 +71,7 @@ type world struct {
 	seen               map[string]Finding // all that were ever open
 	dual               bool
 	services, evidence bool
+	tells              func(at place) bool // who sends evidence; nil for all
 	skip               map[place]bool
 	facts              map[string]NodeFacts
 }
@@ -243,7 +244,7 @@ func (w *world) row(at place) *mesh.Row {
 			r.Doubt |= f.doubt(at)
 		}
 	}
-	if w.evidence {
+	if w.evidence && (w.tells == nil || w.tells(at)) {
 		r.Evidence = w.snapshotOf(at)
 	}
 	if w.services {

@@ -1,0 +1,120 @@
+package diagnose
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+func fails(s *probe.Service, code probe.Code, detail string) {
+	s.State, s.Code, s.Detail, s.RTT, s.Age = probe.Failing, code, detail, 0, 5*time.Second
+}
+
+// broken makes a fault of which targets fail, by a part of their name, and where: node -1 is everywhere.
+func brokenService(parts string, node int, code probe.Code, detail string) fault {
+	return fault{service: func(at place, s *probe.Service) {
+		if node >= 0 && at.node != node {
+			return
+		}
+		for _, part := range strings.Fields(parts) {
+			if strings.Contains(s.Name, part) {
+				fails(s, code, detail)
+			}
+		}
+	}}
+}
+
+func TestServicesAreToldApartByPattern(t *testing.T) {
+	slow := fault{service: func(_ place, s *probe.Service) {
+		switch s.Kind {
+		case probe.ServiceDNSUDP:
+			s.State, s.Code, s.RTT, s.Detail = probe.Degraded, probe.CodeSlow, 3*time.Second, "answered after 3.0 s"
+		case probe.ServiceDNSTCP:
+			s.State, s.Code, s.RTT, s.Detail = probe.Degraded, probe.CodeSlow, 3*time.Second, "answered after 3.0 s"
+		}
+	}}
+	onHostOnly := fault{service: func(at place, s *probe.Service) {
+		if at == (place{2, mesh.Host}) && strings.Contains(s.Name, "vip") {
+			fails(s, probe.CodeTimeout, "no answer in time")
+		}
+	}}
+	for _, c := range []struct {
+		name  string
+		fault fault
+		truth truth
+	}{
+		{"coredns dead", brokenService("dns", -1, probe.CodeRefused, "refused"), truth{kind: DNSFailing, cause: DNSServerDown}},
+		{"coredns servfail", brokenService("dns", -1, probe.CodeBadAnswer, "servfail"), truth{kind: DNSFailing, cause: DNSServerError}},
+		{"coredns slow", slow, truth{kind: DNSFailing, cause: DNSServerSlow}},
+		{"udp 53 blocked on a node", brokenService("udp", 2, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSUDPBlocked, nodes: []int{2}}},
+		{"tcp 53 blocked on a node", brokenService("dns-vip-tcp dns-endpoint-tcp", 2, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSTCPBlocked, nodes: []int{2}}},
+		{"udp 53 blocked everywhere", brokenService("udp", -1, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSUDPBlocked}},
+		{"one service address on a node", brokenService("server-vip", 2, probe.CodeTimeout, ""), truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}},
+		{"service addresses dead for a host only", onHostOnly, truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}},
+		{"no endpoints", brokenService("server-vip", -1, probe.CodeRefused, "refused"), truth{kind: ServiceBroken, cause: NoEndpoints}},
+		{"rules missing everywhere", brokenService("server-vip", -1, probe.CodeTimeout, ""), truth{kind: ServiceBroken, cause: ServiceRulesMissing}},
+		{"server down, reports by another server", brokenService("server", -1, probe.CodeTimeout, ""), truth{kind: ServerUnreachable, cause: ServerDown}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 5, nil)
+			w.services = true
+			w.start()
+			w.inject(c.fault)
+			for _, wrong := range w.check(w.run(8*time.Second), c.truth) {
+				t.Error(wrong)
+			}
+			w.heal()
+			if found := w.run(6 * time.Second); len(found) > 0 {
+				t.Errorf("still said: %s", found[0].Summary)
+			}
+		})
+	}
+}
+
+func TestAllServiceAddressesDeadOnANodeIsOneFinding(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.services = true
+	w.start()
+	w.inject(brokenService("vip", 2, probe.CodeNetUnreachable, ""))
+	for _, wrong := range w.check(w.run(8*time.Second), truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}) {
+		t.Error(wrong)
+	}
+}
+
+func TestServicesOfANodeThatIsCutOffAreNoFindingsOfTheirOwn(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.services = true
+	w.start()
+	cut := truth{kind: OverlayBroken, nodes: []int{3}, fault: fault{
+		path: func(from, to place) (effect, bool) {
+			return dies(true, true), touches(from, to, 3) && kindIs(from, to, pp, hp)
+		},
+		service: brokenService("dns server", 3, probe.CodeTimeout, "").service}}
+	w.inject(cut.fault)
+	for _, wrong := range w.check(w.run(10*time.Second), cut) {
+		t.Error(wrong)
+	}
+	w.onlyEver(OverlayBroken)
+}
+
+func TestTheNodeOfTheDNSPodTakesDNSWithIt(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.services = true
+	w.start()
+	const home = 1 // 10.244.2.53 is one of node2's pods
+	down := truth{kind: NodeDown, nodes: []int{home}, fault: fault{
+		path:   func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, home) },
+		silent: func(at place) bool { return at.node == home },
+		service: func(_ place, s *probe.Service) {
+			if strings.HasPrefix(s.Name, "dns") {
+				fails(s, probe.CodeTimeout, "no answer in time")
+			}
+		}}}
+	w.inject(down.fault)
+	for _, wrong := range w.check(w.run(12*time.Second), down) {
+		t.Error(wrong)
+	}
+}
