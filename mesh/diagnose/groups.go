@@ -118,4 +118,3 @@ func (p *picture) missed(c class, n int, k mesh.PathKind) (list []int) {
 	}
 	return list
 }
-

@@ -100,4 +100,3 @@ func (p *picture) across(k mesh.PathKind, group []int, parts int) (sum int32, ea
 	}
 	return sum, each
 }
-

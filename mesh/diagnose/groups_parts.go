@@ -183,4 +183,3 @@ func (p *picture) several(k mesh.PathKind, buckets []bucket, m *misses) (parts [
 	}
 	return parts
 }
-

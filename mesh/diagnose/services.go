@@ -36,7 +36,6 @@ type serviceView struct {
 	slow        []int
 	codes       [probe.Codes]int
 	details     map[string]int
-	excused     int
 }
 
 // services finds services that fail although the network that leads to them is well.

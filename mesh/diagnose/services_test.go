@@ -19,7 +19,7 @@ func brokenService(parts string, node int, code probe.Code, detail string) fault
 		if node >= 0 && at.node != node {
 			return
 		}
-		for _, part := range strings.Fields(parts) {
+		for part := range strings.FieldsSeq(parts) {
 			if strings.Contains(s.Name, part) {
 				fails(s, code, detail)
 			}
