@@ -11,14 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"netchecker/api"
 	"netchecker/api/metrics"
-	"netchecker/api/store"
 	"netchecker/mesh"
 	"netchecker/mesh/gossip"
 	"netchecker/probe/service"
@@ -159,74 +157,6 @@ func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
 			}
 		}
 	}
-}
-
-// followRoster tells the matrix of every change of the roster.
-func (s *Server) followRoster(ctx context.Context) error {
-	if s.gossip == nil {
-		return nil
-	}
-	for {
-		s.matrix.SetRoster(s.gossip.Roster(), time.Now())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.gossip.Changed():
-		}
-	}
-}
-
-func (s *Server) roster() *mesh.Roster {
-	if s.gossip == nil {
-		return nil
-	}
-	return s.gossip.Roster()
-}
-
-func (s *Server) sighted(a mesh.Agent) {
-	if s.gossip != nil {
-		s.gossip.Hint([]mesh.Agent{a})
-	}
-}
-
-func (s *Server) startGossip() (err error) {
-	if s.cfg.GossipPort == 0 || !s.cfg.IPv4.IsValid() && !s.cfg.IPv6.IsValid() {
-		s.log.Warn("no gossip: the agents that should exist are those that report")
-		return nil
-	}
-	_, port, err := net.SplitHostPort(s.cfg.Endpoint)
-	if err != nil {
-		return fmt.Errorf("-endpoint %q: want host:port", s.cfg.Endpoint)
-	}
-	number, err := net.LookupPort("tcp", port)
-	if err != nil {
-		return fmt.Errorf("-endpoint %q: port %q: want 1 to 65535", s.cfg.Endpoint, port)
-	}
-	self := mesh.Agent{Name: s.cfg.Pod, Key: mesh.Key{Node: s.cfg.Node}, Role: mesh.RoleServer, IPv4: s.cfg.IPv4, IPv6: s.cfg.IPv6,
-		ProbePort: uint16(number), GossipPort: s.cfg.GossipPort, Boot: uint64(time.Now().UnixNano())}
-	bind := netip.AddrPortFrom(netip.Addr{}, s.cfg.GossipPort)
-	if s.cfg.BindAdvertised {
-		bind = netip.AddrPortFrom(self.Primary(), s.cfg.GossipPort)
-	}
-	s.gossip, err = gossip.Start(gossip.Config{Self: self, Bind: bind,
-		Seeds: s.cfg.Join, KeyFile: s.cfg.GossipKeyFile, Log: s.log})
-	return err
-}
-
-// openStore opens the bolt file under DataDir, or memory without one.
-func (s *Server) openStore() (api.Store, func(), error) {
-	if s.cfg.DataDir == "" {
-		return store.NewMemory(), func() {}, nil
-	}
-	b, err := store.OpenBolt(filepath.Join(s.cfg.DataDir, "reports.db"), s.log)
-	if err != nil {
-		return nil, nil, fmt.Errorf("-data-dir: %w", err)
-	}
-	return b, func() {
-		if err := b.Close(); err != nil {
-			s.log.Error("store not closed", "error", err)
-		}
-	}, nil
 }
 
 // face builds the HTTP face and its metrics.
