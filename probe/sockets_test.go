@@ -18,14 +18,7 @@ import (
 // agentOn starts an echo and its HTTP server on the loopback addresses and returns its port.
 func agentOn(t *testing.T, id uint64) uint16 {
 	t.Helper()
-	e, err := echo.New(echo.Config{Self: id, Boot: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", fmt.Sprintf(":%d", e.Port()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, l := echoOn(t, id)
 	server := &http.Server{Handler: e.Handler()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -37,6 +30,31 @@ func agentOn(t *testing.T, id uint64) uint16 {
 		wg.Wait()
 	})
 	return e.Port()
+}
+
+// echoOn opens an echo on a port that is free for TCP as well: other packages' tests run beside
+// this one and hold ports of their own.
+func echoOn(t *testing.T, id uint64) (*echo.Echo, net.Listener) {
+	t.Helper()
+	var taken []*echo.Echo
+	defer func() {
+		for _, e := range taken {
+			e.Close()
+		}
+	}()
+	for {
+		e, err := echo.New(echo.Config{Self: id, Boot: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", e.Port()))
+		if err == nil {
+			return e, l
+		}
+		if taken = append(taken, e); len(taken) == 20 {
+			t.Fatal(err)
+		}
+	}
 }
 
 // mute starts a program that accepts connections and does what it is told with them.

@@ -27,6 +27,12 @@ import (
 
 const secret = "a secret for one test"
 
+// loopback is an address of this process alone: several checkouts may be tested on one machine at once.
+func loopback(last byte) netip.Addr {
+	pid := os.Getpid()
+	return netip.AddrFrom4([4]byte{127, 64 | byte(pid>>8)&0x3f, byte(pid), last})
+}
+
 // startMesh runs a server and the agents of two nodes in this process, each on a loopback address
 // of its own, and returns the server's address and what ends it all.
 func startMesh(t *testing.T, change func(*agent.Config)) (at string, stop func()) {
@@ -40,10 +46,10 @@ func startMesh(t *testing.T, change func(*agent.Config)) (at string, stop func()
 	listening := make(chan net.Addr, 1)
 	g.Go(func() error {
 		cfg := server.Default
-		cfg.Endpoint, cfg.Node, cfg.Pod = "127.0.9.9:0", "node1", "server"
-		cfg.IPv4, cfg.GossipPort, cfg.BindAdvertised = netip.MustParseAddr("127.0.9.9"), 18096, true
+		cfg.Endpoint, cfg.Node, cfg.Pod = loopback(9).String()+":0", "node1", "server"
+		cfg.IPv4, cfg.GossipPort, cfg.BindAdvertised = loopback(9), 18096, true
 		cfg.Secret, cfg.GossipKeyFile, cfg.Log = []byte(secret), keyring, slog.New(slog.DiscardHandler)
-		cfg.Join = []string{"127.0.9.11:18096"}
+		cfg.Join = []string{loopback(11).String() + ":18096"}
 		cfg.Listening = func(a net.Addr) { listening <- a }
 		return server.Run(ctx, cfg)
 	})
@@ -57,9 +63,9 @@ func startMesh(t *testing.T, change func(*agent.Config)) (at string, stop func()
 		cfg := agent.Default
 		cfg.Node, cfg.Network = fmt.Sprintf("node%d", 1+i/2), mesh.Network(i%2)
 		cfg.Pod = fmt.Sprintf("agent-%d", i)
-		cfg.IPv4, cfg.MTU = netip.AddrFrom4([4]byte{127, 0, 9, byte(11 + i)}), 1500
+		cfg.IPv4, cfg.MTU = loopback(byte(11+i)), 1500
 		cfg.ProbePort, cfg.GossipPort, cfg.BindAdvertised = 18095, 18096, true
-		cfg.Join, cfg.ServerEndpoint = []string{"127.0.9.11:18096"}, at
+		cfg.Join, cfg.ServerEndpoint = []string{loopback(11).String() + ":18096"}, at
 		cfg.Secret, cfg.GossipKeyFile, cfg.LameDuck, cfg.ReportInterval = []byte(secret), keyring, 100*time.Millisecond, time.Second
 		if change != nil {
 			change(&cfg)
@@ -125,7 +131,7 @@ func TestAMeshInOneProcessComesUpSeesAFaultAndGoesAway(t *testing.T) {
 		var all map[string]any
 		return json.Unmarshal(body, &all) == nil && len(all) == 4
 	})
-	get(t, "http://127.0.9.11:18095/metrics", func(status int, body []byte) bool {
+	get(t, "http://"+loopback(11).String()+":18095/metrics", func(status int, body []byte) bool {
 		return status == 200 && strings.Contains(string(body), "netchecker_gossip_members 5")
 	})
 	broken.Store(true)
@@ -162,7 +168,7 @@ func TestAWrongConfigurationIsOneClearError(t *testing.T) {
 		"-gossip-key-file":    func(c *agent.Config) { c.GossipKeyFile = "/nonexistent" },
 	} {
 		cfg := agent.Default
-		cfg.Node, cfg.Pod, cfg.IPv4 = "node1", "agent", netip.MustParseAddr("127.0.9.20")
+		cfg.Node, cfg.Pod, cfg.IPv4 = "node1", "agent", loopback(20)
 		change(&cfg)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		if err := agent.Run(ctx, cfg); err == nil || !strings.Contains(err.Error(), want) {
