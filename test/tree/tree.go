@@ -71,7 +71,7 @@ func Load(root string) (*Tree, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || rel == ".git" { // a work tree of git has a file of that name
 			return nil
 		}
 		return t.add(rel, name)
