@@ -15,6 +15,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -271,7 +272,7 @@ func TestTooManyLargeAnswersAtOnceAreToldToComeAgain(t *testing.T) {
 
 func TestAPanicIsOneRequests500(t *testing.T) {
 	f := serve(t, func(c *api.Config) {
-		c.Findings = func(time.Time) []api.Finding { panic("boom") }
+		c.Findings = func() []diagnose.Finding { panic("boom") }
 	})
 	status, body := f.get("/api/v1/findings")
 	wantError(t, status, body, 500, "internal error")

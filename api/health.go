@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/labstack/echo/v4"
+
+	"netchecker/mesh/diagnose"
 )
 
 // healthz serves GET /healthz: 200 while the process serves at all.
@@ -25,10 +27,10 @@ func (s *Server) readyz(c echo.Context) error {
 // getFindings serves GET /api/v1/findings.
 func (s *Server) getFindings(c echo.Context) error {
 	answer := struct {
-		Findings []Finding `json:"findings"`
-	}{s.findings(s.now())}
+		Findings []diagnose.Finding `json:"findings"`
+	}{s.Findings()}
 	if answer.Findings == nil {
-		answer.Findings = []Finding{}
+		answer.Findings = []diagnose.Finding{}
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {

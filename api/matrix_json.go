@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -47,7 +48,7 @@ func (m *snapshot) writeJSON(w io.Writer) error {
 	return nil // a reader who went away needs no error
 }
 
-func (j *jsonBuf) findings(list []Finding) error {
+func (j *jsonBuf) findings(list []diagnose.Finding) error {
 	if len(list) == 0 {
 		j.raw("[]")
 		return nil

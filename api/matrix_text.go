@@ -24,8 +24,8 @@ const (
 func (m *snapshot) writeText(out io.Writer) error {
 	w := bufio.NewWriterSize(out, chunk)
 	m.textSummary(w)
-	for _, f := range m.findings {
-		fmt.Fprintf(w, "%s\n", f.Headline())
+	for i := range m.findings {
+		fmt.Fprintf(w, "%s\n", printable(m.findings[i].Headline()))
 	}
 	if len(m.findings) > 0 {
 		w.WriteByte('\n')

@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -132,7 +132,7 @@ func (s *Server) getMatrix(c echo.Context) error {
 		return fail(http.StatusBadRequest, err)
 	}
 	now := s.now()
-	m := &snapshot{view: s.cfg.Matrix.View(now), query: q, conflicts: s.Conflicts(), findings: s.findings(now)}
+	m := &snapshot{view: s.cfg.Matrix.View(now), query: q, conflicts: s.Conflicts(), findings: s.Findings()}
 	m.agents = m.view.Agents()
 	if err := q.checkNodes(m.agents); err != nil {
 		return fail(http.StatusBadRequest, err)
@@ -157,12 +157,5 @@ type snapshot struct {
 	agents    []mesh.AgentView
 	query     query
 	conflicts map[string]Conflict
-	findings  []Finding
-}
-
-func (s *Server) findings(now time.Time) []Finding {
-	if s.cfg.Findings == nil {
-		return nil
-	}
-	return s.cfg.Findings(now)
+	findings  []diagnose.Finding
 }

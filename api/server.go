@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -53,8 +54,8 @@ type Config struct {
 	Roster func() *mesh.Roster
 	// Sighted is told of every agent whose row shows it new or changed, so that gossip can look for it.
 	Sighted func(mesh.Agent)
-	// Findings returns what diagnosis found; nil for none.
-	Findings func(now time.Time) []Finding
+	// Findings returns what diagnosis has found and what is still so; nil for none.
+	Findings func() []diagnose.Finding
 
 	// Auth is how agents prove who they are, Keys holds their keys and MeshKeys those of the mesh, with
 	// which peers sign what they relay. AuthNone needs neither.
@@ -73,12 +74,6 @@ type Config struct {
 	// Now is the server's clock; nil means the real one.
 	Now func() time.Time
 	Log *slog.Logger
-}
-
-// Finding is one diagnosed fault. It is encoded by encoding/json into the matrix and /api/v1/findings.
-type Finding interface {
-	// Headline is the severity and the sentence that an operator can act on, for the matrix's text form.
-	Headline() string
 }
 
 // Server is the HTTP face. Any goroutine may use it.
@@ -186,6 +181,14 @@ func (s *Server) Handler() http.Handler {
 
 // View returns the matrix as it stands now.
 func (s *Server) View() *mesh.View { return s.cfg.Matrix.View(s.now()) }
+
+// Findings returns what is broken now, as far as diagnosis says.
+func (s *Server) Findings() []diagnose.Finding {
+	if s.cfg.Findings == nil {
+		return nil
+	}
+	return s.cfg.Findings()
+}
 
 // Reports counts the reports that agents posted since the server started.
 func (s *Server) Reports() Intake { return s.reports.snapshot() }

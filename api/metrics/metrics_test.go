@@ -18,6 +18,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -32,6 +33,7 @@ type source struct {
 	now    time.Time
 	series []api.AgentSeries
 	err    error
+	open   []diagnose.Finding
 }
 
 func (s *source) View() *mesh.View { return s.matrix.View(s.now) }
@@ -44,7 +46,8 @@ func (s *source) Rows() api.Intake {
 	in.Refused[api.Replayed] = 2
 	return in
 }
-func (s *source) StoreErr() error { return nil }
+func (s *source) StoreErr() error              { return nil }
+func (s *source) Findings() []diagnose.Finding { return s.open }
 func (s *source) Conflicts() map[string]api.Conflict {
 	return map[string]api.Conflict{"agent-pod-1": {}}
 }

@@ -10,6 +10,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -21,6 +22,7 @@ type Source interface {
 	Rows() api.Intake
 	StoreErr() error
 	Conflicts() map[string]api.Conflict
+	Findings() []diagnose.Finding
 }
 
 // ServerCollector collects the server's metrics.
@@ -102,6 +104,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	known := view.Agents()
 	collectAgents(ch, known)
 	collectPairs(ch, view, countNodes(known) <= c.pairNodes)
+	collectFindings(ch, c.source.Findings())
 	gauge(ch, conflicts, float64(len(c.source.Conflicts())))
 	collectIntake(ch, c.source.Rows(), rowsAccepted, rowsRelayed, rowsBytes, rowsRefused)
 	collectIntake(ch, c.source.Reports(), reportsAccepted, reportsRelayed, reportsBytes, reportsRefused)

@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"netchecker/api"
 	"netchecker/mesh"
 	"netchecker/mesh/diagnose"
 	"netchecker/probe"
@@ -21,16 +19,23 @@ const (
 	diagnoseShare = 4
 )
 
+// listener is told of every finding when it opens and when it closes, ClosedAt set, and of no
+// round in between. It is called by one goroutine, which waits for it: what takes long, or may
+// block, must be handed on.
+type listener func(f diagnose.Finding)
+
 // diagnosis runs the rounds and holds the findings that are open.
 type diagnosis struct {
-	s    *Server
-	open atomic.Pointer[[]diagnose.Finding]
+	s *Server
+	// listeners must all be there before run is called.
+	listeners []listener
+	open      atomic.Pointer[[]diagnose.Finding]
 }
 
 // run diagnoses the matrix until ctx ends. It alone touches the tracker.
 func (d *diagnosis) run(ctx context.Context) error {
 	tracker := diagnose.NewTracker()
-	known := map[string]string{}
+	known := map[string]bool{}
 	timer := time.NewTimer(diagnoseEvery)
 	defer timer.Stop()
 	for {
@@ -41,46 +46,50 @@ func (d *diagnosis) run(ctx context.Context) error {
 		}
 		began := time.Now()
 		view := d.s.matrix.View(began)
-		found := tracker.Round(diagnose.Input{View: view, Evidence: evidenceOf(view), Now: began})
-		d.say(found, known)
-		open := slices.DeleteFunc(found, func(f diagnose.Finding) bool { return f.ClosedAt != nil })
-		d.open.Store(&open)
+		d.take(tracker.Round(diagnose.Input{View: view, Evidence: evidenceOf(view), Now: began}), known)
 		timer.Reset(max(diagnoseEvery, diagnoseShare*time.Since(began)))
 	}
 }
 
-// say logs one line when a finding opens, when it comes to say something else, and when it closes.
-func (d *diagnosis) say(found []diagnose.Finding, known map[string]string) {
-	current := map[string]bool{}
-	for i := range found {
-		f := &found[i]
-		current[f.ID] = true
-		switch said, there := known[f.ID]; {
-		case f.ClosedAt != nil:
-			d.s.log.Info("finding closed", "id", f.ID, "kind", string(f.Kind), "after", f.ClosedAt.Sub(f.Since).Round(time.Second), "summary", f.Summary)
-			delete(known, f.ID)
-		case !there:
-			d.s.log.Warn("finding opened", "id", f.ID, "kind", string(f.Kind), "cause", string(f.Cause), "severity", string(f.Severity), "summary", f.Summary)
-			known[f.ID] = f.Summary
-		case said != f.Summary:
-			d.s.log.Warn("finding changed", "id", f.ID, "kind", string(f.Kind), "cause", string(f.Cause), "summary", f.Summary)
-			known[f.ID] = f.Summary
+// take publishes what a round found and tells of what has opened and closed since the one before.
+func (d *diagnosis) take(found []diagnose.Finding, known map[string]bool) {
+	var news []diagnose.Finding
+	for _, f := range found {
+		if f.ClosedAt != nil || !known[f.ID] {
+			news = append(news, f)
 		}
 	}
-	maps.DeleteFunc(known, func(id, _ string) bool { return !current[id] })
+	open := slices.DeleteFunc(found, func(f diagnose.Finding) bool { return f.ClosedAt != nil })
+	d.open.Store(&open) // before anybody is told, so that who is told can look
+	clear(known)
+	for i := range open {
+		known[open[i].ID] = true
+	}
+	for _, f := range news {
+		d.say(&f)
+		for _, tell := range d.listeners {
+			tell(f)
+		}
+	}
 }
 
-// findings are those that are open, as the API encodes them.
-func (d *diagnosis) findings(time.Time) []api.Finding {
-	open := d.open.Load()
-	if open == nil {
-		return nil
+// say logs one line when a finding opens and one when it closes. What is learnt in between, such
+// as the cause, stands in the second and in the API.
+func (d *diagnosis) say(f *diagnose.Finding) {
+	facts := []any{"id", f.ID, "kind", string(f.Kind), "cause", string(f.Cause), "severity", string(f.Severity)}
+	if f.ClosedAt != nil {
+		d.s.log.Info("finding closed", append(facts, "after", f.ClosedAt.Sub(f.Since).Round(time.Second), "summary", f.Summary)...)
+		return
 	}
-	out := make([]api.Finding, len(*open))
-	for i := range *open {
-		out[i] = &(*open)[i]
+	d.s.log.Warn("finding opened", append(facts, "summary", f.Summary)...)
+}
+
+// findings are those that are open.
+func (d *diagnosis) findings() []diagnose.Finding {
+	if open := d.open.Load(); open != nil {
+		return *open
 	}
-	return out
+	return nil
 }
 
 // evidenceOf is what the agents of a view last read about themselves.
