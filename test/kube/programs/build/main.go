@@ -1,0 +1,25 @@
+// Command build builds and fetches what a cluster consists of, so that no test has to wait for it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"netchecker/test/kube/programs"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	store, err := programs.Open(ctx, os.Stdout)
+	if err == nil {
+		err = store.All(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+}
