@@ -2,7 +2,7 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMANDS := $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
-ROOMS    := $(wildcard cmd probe mesh api test)
+ROOMS    := $(wildcard cmd probe mesh api test tools)
 TOOL     := go tool -modfile=tools/go.mod
 
 # Packages that build networks or load the machine: they run after the others and one at a time.
@@ -20,6 +20,14 @@ SOAK_MINUTES ?= 30
 FAULTS       ?= all
 LAB_NODES    ?= 5
 
+# The images, by the same names and tags as deploy/deploy.sh takes.
+IMAGE_TAG         ?= $(shell sed -n 's/^IMAGE_TAG=.*:-\(.*\)}/\1/p' deploy/deploy.sh)
+SERVER_IMAGE_NAME ?= $(shell sed -n 's/^SERVER_IMAGE_NAME=.*:-\(.*\)}/\1/p' deploy/deploy.sh)
+AGENT_IMAGE_NAME  ?= $(shell sed -n 's/^AGENT_IMAGE_NAME=.*:-\(.*\)}/\1/p' deploy/deploy.sh)
+SERVER_IMAGE_TAG  ?= $(IMAGE_TAG)
+AGENT_IMAGE_TAG   ?= $(IMAGE_TAG)
+PLATFORMS         ?= amd64 arm64
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -31,6 +39,17 @@ build: ## static binaries in bin/
 		echo "go build bin/$$c"; \
 		CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o "bin/$$c" "./cmd/$$c" || exit 1; \
 	done
+
+.PHONY: image
+image: ## images of server and agent in bin/images/, OCI archives for PLATFORMS, without Docker
+	@for arch in $(PLATFORMS); do for c in netchecker-server netchecker-agent; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o "bin/linux-$$arch/$$c" "./cmd/$$c" || exit 1; \
+	done; done
+	@cd tools && go build -o ../bin/image ./image
+	@bin/image -name "$(SERVER_IMAGE_NAME):$(SERVER_IMAGE_TAG)" -version "$(VERSION)" -out bin/images/netchecker-server.tar \
+		$(foreach arch,$(PLATFORMS),linux/$(arch)=bin/linux-$(arch)/netchecker-server)
+	@bin/image -name "$(AGENT_IMAGE_NAME):$(AGENT_IMAGE_TAG)" -version "$(VERSION)" -out bin/images/netchecker-agent.tar \
+		$(foreach arch,$(PLATFORMS),linux/$(arch)=bin/linux-$(arch)/netchecker-agent)
 
 .PHONY: test
 test: setup build ## everything: setup, build, check, all tests with the race detector

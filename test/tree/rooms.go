@@ -38,7 +38,7 @@ var processNames = map[string][]string{
 
 func process(t *Tree) (bad []Violation) {
 	for _, f := range t.Go {
-		if f.Test || under(f.Path, []string{"cmd/", "test/"}) {
+		if f.Test || under(f.Path, []string{"cmd/", "test/", "tools/"}) {
 			continue
 		}
 		ast.Inspect(f.AST, func(n ast.Node) bool {
