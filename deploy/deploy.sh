@@ -1,0 +1,377 @@
+#!/usr/bin/env bash
+# Deploys netchecker's server and agents on the cluster that kubectl talks to. It wants bash and
+# kubectl, may be run again at any time, and keeps what it finds.
+#
+#   deploy.sh [NAMESPACE]
+#
+# env: NS - a namespace name (also as $1)                                          [netchecker]
+# env: KUBE_DIR - the folder that the manifests are written to                     [.]
+# env: KUBE_USER - a user to own the manifests and their folder
+# env: NODE_PORT - a node port for the server to listen on                         [31081]
+# env: PURGE - if true, will only erase applications                               [false]
+# env: AGENT_REPORT_INTERVAL - seconds between two reports of an agent             [60]
+# env: SERVER_IMAGE_NAME, AGENT_IMAGE_NAME - images        [netchecker-server, netchecker-agent]
+# env: IMAGE_TAG - the tag of both images                                          [v2.0.0]
+# env: SERVER_IMAGE_TAG, AGENT_IMAGE_TAG - or one for each                         [IMAGE_TAG]
+# env: SERVER_PORT - the port of the server in its pod and of its Service          [8081]
+# env: USE_ETCD_ENDPOINT - if true, keep the reports in etcd
+# env: ETCD_ENDPOINT - its URLs, separated by commas                     [https://localhost:2379]
+# env: ETCD_SECRET - a Secret in NS with ca.crt, tls.crt and tls.key for etcd
+# env: DATA_VOLUME - pvc:NAME or hostpath:/FOLDER: keep the reports there
+# env: SERVER_NODE - the node that the server runs on, for a hostpath
+# env: SERVER_REPLICAS - number of servers                                         [1]
+# env: PROBE_PORT, GOSSIP_PORT - ports of the agents, also on the nodes            [8095, 8096]
+# env: AUTH - kubernetes or none: how agents prove who they are                    [none]
+# env: ALLOW_OLD_AGENTS - if true, take the reports of old agents, which are not signed [false]
+# env: SERVER_ARGS, AGENT_ARGS - further flags of the programs, separated by spaces
+# env: MON_NS - the namespace of the Prometheus operator's objects                 [monitoring]
+# env: MON_LABELS - labels that it selects them by, NAME=VALUE, separated by commas
+# env: MON_ACCOUNT - the service account of Prometheus in MON_NS                   [prometheus-k8s]
+set -euo pipefail
+
+fail() {
+    printf 'deploy.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+case ${1:-} in -h | --help)
+    sed -n 's/^# \{0,1\}//p; /^set /q' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
+(($# <= 1)) || fail "$# arguments: want one at most, the namespace"
+
+NS=${1:-${NS:-netchecker}}
+KUBE_DIR=${KUBE_DIR:-.}
+KUBE_USER=${KUBE_USER:-}
+NODE_PORT=${NODE_PORT:-31081}
+PURGE=${PURGE:-false}
+AGENT_REPORT_INTERVAL=${AGENT_REPORT_INTERVAL:-60}
+SERVER_IMAGE_NAME=${SERVER_IMAGE_NAME:-netchecker-server}
+AGENT_IMAGE_NAME=${AGENT_IMAGE_NAME:-netchecker-agent}
+IMAGE_TAG=${IMAGE_TAG:-v2.0.0}
+SERVER_IMAGE_TAG=${SERVER_IMAGE_TAG:-$IMAGE_TAG}
+AGENT_IMAGE_TAG=${AGENT_IMAGE_TAG:-$IMAGE_TAG}
+SERVER_PORT=${SERVER_PORT:-8081}
+USE_ETCD_ENDPOINT=${USE_ETCD_ENDPOINT:-}
+ETCD_ENDPOINT=${ETCD_ENDPOINT:-https://localhost:2379}
+ETCD_SECRET=${ETCD_SECRET:-}
+DATA_VOLUME=${DATA_VOLUME:-}
+SERVER_NODE=${SERVER_NODE:-}
+SERVER_REPLICAS=${SERVER_REPLICAS:-1}
+PROBE_PORT=${PROBE_PORT:-8095}
+GOSSIP_PORT=${GOSSIP_PORT:-8096}
+AUTH=${AUTH:-none}
+ALLOW_OLD_AGENTS=${ALLOW_OLD_AGENTS:-false}
+SERVER_ARGS=${SERVER_ARGS:-}
+AGENT_ARGS=${AGENT_ARGS:-}
+MON_NS=${MON_NS:-monitoring}
+MON_LABELS=${MON_LABELS:-}
+MON_ACCOUNT=${MON_ACCOUNT:-prometheus-k8s}
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# matches NAME PATTERN WANT: the variable's value matches the whole of the pattern.
+matches() {
+    [[ ${!1} =~ ^($2)$ ]] || fail "$1=${!1}: want $3"
+}
+
+# number NAME LOW HIGH
+number() {
+    if [[ ! ${!1} =~ ^[1-9][0-9]{0,5}$ ]] || ((${!1} < $2 || ${!1} > $3)); then
+        fail "$1=${!1}: want a number from $2 to $3"
+    fi
+}
+
+check() {
+    local label='[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?' name
+    matches NS "$label" "the name of a namespace: small letters, digits and dashes, at most 63"
+    matches MON_NS "$label" "the name of a namespace"
+    matches MON_ACCOUNT '[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a service account"
+    matches MON_LABELS '([-._/A-Za-z0-9]+=[-._A-Za-z0-9]+(,[-._/A-Za-z0-9]+=[-._A-Za-z0-9]+)*)?' "NAME=VALUE, separated by commas"
+    for name in SERVER_IMAGE_NAME AGENT_IMAGE_NAME; do
+        matches $name '[a-z0-9]([-._:/a-z0-9]*[a-z0-9])?' "the name of an image without its tag, such as registry.example.org:5000/netchecker-server"
+    done
+    for name in IMAGE_TAG SERVER_IMAGE_TAG AGENT_IMAGE_TAG; do
+        matches $name '[A-Za-z0-9_][-._A-Za-z0-9]{0,127}' "a tag such as v2.0.0"
+    done
+    for name in PURGE ALLOW_OLD_AGENTS; do
+        matches $name 'true|false' "true or false"
+    done
+    matches USE_ETCD_ENDPOINT '|true|false' "true or false"
+    matches AUTH 'kubernetes|none' "kubernetes or none"
+    number NODE_PORT 1 65535
+    # The programs do not run as root, which could have the lower ones.
+    for name in SERVER_PORT PROBE_PORT GOSSIP_PORT; do
+        number $name 1024 65535
+    done
+    [[ $PROBE_PORT != "$GOSSIP_PORT" ]] || fail "GOSSIP_PORT=$GOSSIP_PORT: PROBE_PORT has that"
+    [[ $SERVER_PORT != "$GOSSIP_PORT" ]] || fail "GOSSIP_PORT=$GOSSIP_PORT: SERVER_PORT has that"
+    number AGENT_REPORT_INTERVAL 1 86400
+    number SERVER_REPLICAS 1 9
+    matches DATA_VOLUME '|pvc:[a-z0-9]([-.a-z0-9]*[a-z0-9])?|hostpath:/[-._/A-Za-z0-9]+' "pvc:NAME or hostpath:/FOLDER"
+    matches SERVER_NODE '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a node"
+    matches ETCD_SECRET '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a Secret"
+    [[ $DATA_VOLUME != hostpath:* || -n $SERVER_NODE ]] || fail "DATA_VOLUME=$DATA_VOLUME: want SERVER_NODE too, the node that has the folder"
+    [[ -z $DATA_VOLUME || $SERVER_REPLICAS == 1 ]] || fail "SERVER_REPLICAS=$SERVER_REPLICAS: only one server can have DATA_VOLUME open"
+    [[ -f $HERE/base/kustomization.yaml ]] || fail "$HERE/base: not there; the script reads the manifests beside it, so run it from the project's folder"
+    command -v kubectl >/dev/null || fail "kubectl: not found in PATH"
+}
+
+# etcd_urls sets ETCD_ENDPOINT to what the server's pod can reach: the members' own URLs in place
+# of localhost, which is another place there.
+etcd_urls() {
+    [[ $USE_ETCD_ENDPOINT == true ]] || return 0
+    if [[ $ETCD_ENDPOINT =~ //(localhost|127\.|\[::1\]) ]]; then
+        command -v etcdctl >/dev/null ||
+            fail "ETCD_ENDPOINT=$ETCD_ENDPOINT: the server's pod cannot reach that, and without etcdctl nobody knows the members' addresses; want https://ADDRESS:2379"
+        local members
+        members=$(ETCDCTL_API=3 etcdctl --endpoints="$ETCD_ENDPOINT" member list) || fail "etcdctl --endpoints=$ETCD_ENDPOINT member list: failed"
+        ETCD_ENDPOINT=$(awk -F', ' '{print $5}' <<<"$members" | paste -sd, -)
+    fi
+    matches ETCD_ENDPOINT 'https?://[][.:A-Za-z0-9-]+(,https?://[][.:A-Za-z0-9-]+)*' "URLs such as https://192.0.2.1:2379, separated by commas"
+    echo "[etcd_endpoint] information of etcd: $ETCD_ENDPOINT"
+}
+
+# add NAME LINE: appends a line to a variable.
+add() {
+    printf -v "$1" '%s' "${!1:+${!1}
+}$2"
+}
+
+# flags NAME: turns words into a list in YAML, one flag a line.
+flags() {
+    local words word list=
+    read -ra words <<<"${!1}"
+    for word in ${words[@]+"${words[@]}"}; do
+        [[ $word == -* ]] || fail "$1: $word: want flags such as -probe-rate=100"
+        add list "- '${word//\'/\'\'}'"
+    done
+    printf -v "$1" '%s' "$list"
+}
+
+# values computes what the manifests take besides the variables of the environment.
+# shellcheck disable=SC2034 # they are used by their names, in fill
+values() {
+    STORE_ARGS='' SERVER_MOUNTS='' SERVER_VOLUMES='' SERVER_NODE_SELECTOR='' MONITOR_LABELS=''
+    STRATEGY='strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}'
+    flags SERVER_ARGS
+    flags AGENT_ARGS
+    [[ $ALLOW_OLD_AGENTS != true ]] || add SERVER_ARGS '- -allow-unauthenticated-reports'
+    if [[ $USE_ETCD_ENDPOINT == true ]]; then
+        add STORE_ARGS "- -etcd-endpoints=$ETCD_ENDPOINT"
+    fi
+    if [[ $USE_ETCD_ENDPOINT == true && -n $ETCD_SECRET ]]; then
+        add STORE_ARGS '- -etcd-ca=/etc/netchecker/etcd/ca.crt'
+        add STORE_ARGS '- -etcd-cert=/etc/netchecker/etcd/tls.crt'
+        add STORE_ARGS '- -etcd-key=/etc/netchecker/etcd/tls.key'
+        add SERVER_MOUNTS '- {name: etcd, mountPath: /etc/netchecker/etcd, readOnly: true}'
+        add SERVER_VOLUMES "- {name: etcd, secret: {secretName: $ETCD_SECRET, defaultMode: 0440}}"
+    fi
+    if [[ -n $DATA_VOLUME ]]; then
+        STRATEGY='strategy: {type: Recreate}'
+        add STORE_ARGS '- -data-dir=/var/lib/netchecker'
+        add SERVER_MOUNTS '- {name: data, mountPath: /var/lib/netchecker}'
+        case $DATA_VOLUME in
+            pvc:*) add SERVER_VOLUMES "- {name: data, persistentVolumeClaim: {claimName: ${DATA_VOLUME#*:}}}" ;;
+            *) add SERVER_VOLUMES "- {name: data, hostPath: {path: ${DATA_VOLUME#*:}, type: Directory}}" ;;
+        esac
+    fi
+    [[ -z $SERVER_NODE ]] || SERVER_NODE_SELECTOR="kubernetes.io/hostname: $SERVER_NODE"
+    local labels label
+    IFS=, read -ra labels <<<"$MON_LABELS"
+    for label in ${labels[@]+"${labels[@]}"}; do
+        add MONITOR_LABELS "${label%%=*}: \"${label#*=}\""
+    done
+}
+
+# fill TEXT: sets REPLY to the text with each ${NAME} replaced by the variable's value.
+# shellcheck disable=SC2016 # that is the text, not a variable of ours
+fill() {
+    local rest=$1 name
+    REPLY=
+    while [[ $rest == *'${'*'}'* ]]; do
+        REPLY+=${rest%%\$\{*}
+        rest=${rest#*\$\{}
+        name=${rest%%\}*}
+        REPLY+=${!name}
+        rest=${rest#*\}}
+    done
+    REPLY+=$rest
+}
+
+# render FILE...: the manifests with each line that carries a marker replaced; see base/kustomization.yaml.
+render() {
+    local file line part mark=' # deploy.sh: '
+    for file; do
+        [[ $file == "$1" ]] || echo ---
+        while IFS= read -r line || [[ -n $line ]]; do
+            if [[ $line != *"${mark# }"* ]]; then
+                printf '%s\n' "$line"
+                continue
+            fi
+            fill "${line#*"${mark# }"}"
+            [[ -n $REPLY ]] || continue
+            while IFS= read -r part; do
+                printf '%s%s\n' "${line%%[! ]*}" "$part"
+            done <<<"$REPLY"
+        done <"$file"
+    done
+}
+
+# The files in the order in which they are applied, by the original's names where it had them.
+FILES=(crd rbac priority networkpolicy server-dep server-svc mesh-svc agent-ds agent-hostnet-ds)
+
+write() {
+    if ! mkdir -p "$KUBE_DIR" || [[ ! -w $KUBE_DIR ]]; then
+        fail "KUBE_DIR=$KUBE_DIR: cannot write there"
+    fi
+    local base=$HERE/base files=(mon.yml netchecker-ns.yml) name
+    render "$base/namespace.yaml" >"$KUBE_DIR/netchecker-ns.yml"
+    render "$base/crd.yaml" >"$KUBE_DIR/netchecker-crd.yml"
+    render "$base/rbac.yaml" >"$KUBE_DIR/netchecker-rbac.yml"
+    render "$base/priority.yaml" >"$KUBE_DIR/netchecker-priority.yml"
+    render "$base/networkpolicy.yaml" >"$KUBE_DIR/netchecker-networkpolicy.yml"
+    render "$base/server.yaml" >"$KUBE_DIR/netchecker-server-dep.yml"
+    render "$base/service.yaml" >"$KUBE_DIR/netchecker-server-svc.yml"
+    render "$base/mesh-service.yaml" >"$KUBE_DIR/netchecker-mesh-svc.yml"
+    render "$base/agent.yaml" >"$KUBE_DIR/netchecker-agent-ds.yml"
+    render "$base/agent-hostnet.yaml" >"$KUBE_DIR/netchecker-agent-hostnet-ds.yml"
+    render "$HERE"/monitoring/{access,servicemonitor,podmonitor,prometheusrule}.yaml >"$KUBE_DIR/mon.yml"
+    [[ -n $KUBE_USER ]] || return 0
+    for name in "${FILES[@]}"; do files+=("netchecker-$name.yml"); done
+    [[ $KUBE_DIR == . ]] || files+=(.)
+    (cd "$KUBE_DIR" && chown "$KUBE_USER" "${files[@]}") || fail "KUBE_USER=$KUBE_USER: cannot give it $KUBE_DIR"
+}
+
+# look_at_namespace sets OURS to true when the namespace may be made, changed and removed here.
+look_at_namespace() {
+    local found level
+    found=$(kubectl get namespace "$NS" --ignore-not-found \
+        -o 'jsonpath={.metadata.name}/{.metadata.labels.app\.kubernetes\.io/part-of}/{.metadata.labels.pod-security\.kubernetes\.io/enforce}')
+    OURS=false
+    [[ $NS != netchecker && -n $found && $found != "$NS/netchecker/"* ]] || OURS=true
+    level=${found##*/}
+    [[ $OURS == true || $PURGE == true || $level != restricted && $level != baseline ]] ||
+        fail "namespace $NS enforces PodSecurity $level, which forbids agents in the host network; label it pod-security.kubernetes.io/enforce=privileged or take another one"
+}
+
+has_operator() {
+    local kind found
+    for kind in servicemonitors podmonitors prometheusrules; do
+        found=$(kubectl get crd "$kind.monitoring.coreos.com" --ignore-not-found -o name)
+        [[ -n $found ]] || return 1
+    done
+    found=$(kubectl get namespace "$MON_NS" --ignore-not-found -o name)
+    [[ -n $found ]]
+}
+
+random_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
+
+# keys makes the Secret that all agents and servers share, once: with another one every agent would
+# be a stranger to those that have not restarted yet.
+keys() {
+    local found key
+    found=$(kubectl -n "$NS" get secret netchecker-keys --ignore-not-found -o name)
+    if [[ -n $found ]]; then
+        for key in gossip-key master-key; do
+            found=$(kubectl -n "$NS" get secret netchecker-keys -o "jsonpath={.data.$key}")
+            [[ -n $found ]] || fail "Secret $NS/netchecker-keys has no $key: add it, or delete the Secret to have a new one made"
+        done
+        echo "Secret netchecker-keys is kept"
+        return
+    fi
+    kubectl create -f - <<END
+apiVersion: v1
+kind: Secret
+metadata:
+  name: netchecker-keys
+  namespace: $NS
+  labels: {app.kubernetes.io/part-of: netchecker}
+stringData:
+  gossip-key: $(random_key)
+  master-key: $(random_key)
+END
+}
+
+# old_binding says whether the original's binding is there: cluster-admin for every pod of the
+# namespace that has no service account of its own.
+old_binding() {
+    local found
+    found=$(kubectl get clusterrolebinding rds-admin-binding --ignore-not-found -o 'jsonpath={.roleRef.name} {.subjects[*].name}')
+    [[ $found == "cluster-admin system:serviceaccount:$NS:default" ]]
+}
+
+deploy() {
+    echo "Deploying netchecker server and agents"
+    if [[ $OURS == true ]]; then
+        kubectl apply -f "$KUBE_DIR/netchecker-ns.yml"
+    else
+        echo "namespace $NS was there before and is left as it is"
+    fi
+    keys
+    local name
+    for name in "${FILES[@]}"; do
+        kubectl apply -f "$KUBE_DIR/netchecker-$name.yml"
+    done
+    if has_operator; then
+        kubectl apply -f "$KUBE_DIR/mon.yml"
+    else
+        echo "no Prometheus operator, or no namespace $MON_NS: $KUBE_DIR/mon.yml is written but not applied; for a Prometheus without operator see deploy/monitoring"
+    fi
+    if old_binding; then
+        echo "the old netchecker's ClusterRoleBinding is still there and not needed any more: kubectl delete clusterrolebinding rds-admin-binding"
+    fi
+}
+
+purge() {
+    echo "Erasing netchecker server and agents"
+    local i
+    if has_operator; then
+        kubectl delete --ignore-not-found -f "$KUBE_DIR/mon.yml"
+    fi
+    for ((i = ${#FILES[@]} - 1; i >= 0; i--)); do
+        kubectl delete --ignore-not-found --cascade=foreground -f "$KUBE_DIR/netchecker-${FILES[i]}.yml"
+    done
+    kubectl -n "$NS" delete --ignore-not-found secret netchecker-keys
+    if old_binding; then
+        kubectl delete clusterrolebinding rds-admin-binding
+    fi
+    if [[ $OURS == true ]]; then
+        kubectl delete --ignore-not-found -f "$KUBE_DIR/netchecker-ns.yml"
+    else
+        echo "namespace $NS was there before and stays"
+    fi
+}
+
+hints() {
+    echo "Use the following commands to "
+    echo "- get latest agents reports:"
+    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/agents/' | python -mjson.tool"
+    echo "- check connectivity with agents:"
+    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/connectivity_check'"
+    echo "- get agents metrics:"
+    echo "  curl 'http://127.0.0.1:${NODE_PORT}/metrics'"
+    echo "- see which paths fail:"
+    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/matrix?format=text'"
+}
+
+main() {
+    check
+    etcd_urls
+    values
+    # check there are nodes in the cluster
+    kubectl get nodes || fail "kubectl get nodes: failed, so nothing was changed"
+    look_at_namespace
+    write
+    if [[ $PURGE == true ]]; then
+        purge
+        echo "DONE"
+        return
+    fi
+    deploy
+    echo "DONE"
+    hints
+}
+
+main
