@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -45,7 +46,25 @@ func link(t testing.TB, name string, mtu int, addrs ...string) netlink.Link {
 	if err := netlink.LinkSetUp(l); err != nil {
 		t.Fatal(err)
 	}
+	for _, text := range addrs {
+		awaitLocal(t, netip.MustParsePrefix(text).Addr())
+	}
 	return l
+}
+
+// awaitLocal waits until the kernel delivers to an address of this namespace: it enters the local
+// route of an IPv6 address from a work queue, which on a busy machine takes a moment.
+func awaitLocal(t testing.TB, addr netip.Addr) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		routes, err := netlink.RouteGet(addr.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v is not local: %v, %v", addr, routes, err)
+		}
+	}
 }
 
 func route(t *testing.T, l netlink.Link, dst, gateway string, metric int) {
