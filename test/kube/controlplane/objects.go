@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,8 +121,8 @@ func (p *Plane) As(ctx context.Context, namespace, serviceAccount string) (*rest
 
 // Kubectl runs kubectl as an administrator and returns what it wrote; stdin may be empty.
 func (p *Plane) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.Kubeconfig)
+	command := slices.Concat(p.config.Enter, []string{filepath.Join(p.config.Bin, "kubectl"), "--kubeconfig=" + p.Kubeconfig}, args)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -21,8 +21,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"netchecker/test/kube/child"
 	"netchecker/test/kube/pki"
 	"netchecker/test/kube/programs"
 	"netchecker/test/kube/scratch"
@@ -32,9 +32,9 @@ import (
 // Etcd and API may not.
 type Plane struct {
 	// Etcd is the store. While it is away, the API server answers from its watch cache or with errors.
-	Etcd *Component
+	Etcd *child.Daemon
 	// API is the API server.
-	API *Component
+	API *child.Daemon
 	// EtcdURL is where etcd serves without TLS.
 	EtcdURL string
 	// EtcdTLSURL is where the same etcd serves clients that show a certificate.
@@ -43,11 +43,12 @@ type Plane struct {
 	EtcdTLS ClientFiles
 	// Kubeconfig is a file for an administrator.
 	Kubeconfig string
+	// PKI has the keys and certificates of all.
+	PKI *pki.Folder
 
-	pki    *pki.Folder
-	bin    string
-	folder *scratch.Folder
-	server string // URL of the API server
+	config Config
+	folder *scratch.Folder // nil: the folder is somebody else's
+	server string          // URL of the API server
 	admin  *rest.Config
 	client *kubernetes.Clientset
 }
@@ -55,6 +56,26 @@ type Plane struct {
 // ClientFiles are the paths of what a client of TLS needs.
 type ClientFiles struct {
 	CA, Cert, Key string
+}
+
+// Config says where a control plane runs. Start needs none.
+type Config struct {
+	// Dir is for keys, data and logs.
+	Dir string
+	// Bin has the programs.
+	Bin string
+	// Address is where the API server listens; etcd listens on 127.0.0.1 in any case.
+	Address string
+	// Advertise is the address of the API server that its clients in the cluster are told.
+	Advertise string
+	// Ports are those of the API server and of etcd: plain, TLS, peers.
+	Ports [4]int
+	// Enter is put before each command, for instance to enter a namespace.
+	Enter []string
+	// Dial connects to Address; nil is the usual way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// APIFlags are further flags of the API server.
+	APIFlags []string
 }
 
 // Main starts a control plane, puts it where the tests find it, runs them, and stops it. It returns
@@ -77,7 +98,8 @@ func Main(m *testing.M, plane **Plane) int {
 	return code
 }
 
-// Start builds what is missing, starts etcd and the API server and returns when both are ready.
+// Start builds what is missing, starts etcd and the API server on free ports and returns when both
+// are ready.
 func Start(ctx context.Context) (*Plane, error) {
 	store, err := programs.Open(ctx, os.Stderr)
 	if err != nil {
@@ -88,50 +110,62 @@ func Start(ctx context.Context) (*Plane, error) {
 	}
 	// A port that was free may be another's when it is bound.
 	for attempt := 1; ; attempt++ {
-		p, err := start(ctx, store.Bin())
+		p, err := onLoopback(ctx, store.Bin())
 		if err == nil || attempt == 3 || !strings.Contains(err.Error(), "address already in use") {
 			return p, err
 		}
 	}
 }
 
-func start(ctx context.Context, bin string) (p *Plane, err error) {
+func onLoopback(ctx context.Context, bin string) (*Plane, error) {
+	ports, err := freePorts()
+	if err != nil {
+		return nil, err
+	}
 	folder, err := scratch.New("netchecker-plane", nil)
 	if err != nil {
 		return nil, err
 	}
-	p = &Plane{folder: folder, bin: bin}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.Close())
-			p = nil
-		}
-	}()
-	if p.pki, err = pki.New(filepath.Join(folder.Dir, "pki")); err != nil {
-		return p, err
-	}
-	ports, err := freePorts(4)
+	p, err := StartIn(ctx, Config{
+		Dir: folder.Dir, Bin: bin, Ports: ports,
+		// A loopback address must not be advertised; this one need not exist.
+		Address: "127.0.0.1", Advertise: "192.0.2.1",
+	})
 	if err != nil {
-		return p, err
+		return nil, errors.Join(err, folder.Close())
 	}
-	if err := p.prepareEtcd(ports[0], ports[1], ports[2]); err != nil {
-		return p, err
+	p.folder = folder
+	return p, nil
+}
+
+// StartIn starts etcd and the API server where the configuration says. Close leaves its folder.
+func StartIn(ctx context.Context, c Config) (*Plane, error) {
+	folder, err := pki.New(filepath.Join(c.Dir, "pki"))
+	if err != nil {
+		return nil, err
 	}
-	if err := p.prepareAPI(ports[3]); err != nil {
-		return p, err
+	p := &Plane{config: c, PKI: folder}
+	if err := p.prepareEtcd(); err != nil {
+		return nil, err
+	}
+	if err := p.prepareAPI(); err != nil {
+		return nil, err
 	}
 	if err := p.Etcd.Start(ctx); err != nil {
-		return p, err
+		return nil, err
 	}
-	return p, p.API.Start(ctx)
+	if err := p.API.Start(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
 }
 
 // Close stops both and removes what they wrote.
 func (p *Plane) Close() error {
-	for _, c := range []*Component{p.API, p.Etcd} {
-		if c != nil {
-			c.Kill()
-		}
+	p.API.Kill()
+	p.Etcd.Kill()
+	if p.folder == nil {
+		return nil
 	}
 	return p.folder.Close()
 }
@@ -142,25 +176,15 @@ func (p *Plane) Admin() *rest.Config { return rest.CopyConfig(p.admin) }
 // Client returns a client that may do everything.
 func (p *Plane) Client() *kubernetes.Clientset { return p.client }
 
-func (p *Plane) connect() (err error) {
-	p.Kubeconfig = p.pki.Path("admin.kubeconfig")
-	if p.admin, err = clientcmd.BuildConfigFromFlags("", p.Kubeconfig); err != nil {
-		return err
-	}
-	p.admin.QPS = -1
-	p.client, err = kubernetes.NewForConfig(p.admin)
-	return err
-}
-
 // freePorts returns ports of 127.0.0.1 that nobody listens on.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
+func freePorts() (ports [4]int, err error) {
+	for i := range ports {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
-			return nil, err
+			return ports, err
 		}
 		defer l.Close() // not before all are chosen
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
 }

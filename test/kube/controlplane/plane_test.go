@@ -18,7 +18,12 @@ import (
 
 var plane *controlplane.Plane
 
-func TestMain(m *testing.M) { os.Exit(controlplane.Main(m, &plane)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asVictim) != "" {
+		os.Exit(victim())
+	}
+	os.Exit(controlplane.Main(m, &plane))
+}
 
 func TestTheServerHasTheVersionThatItWasBuiltFrom(t *testing.T) {
 	v, err := plane.Client().Discovery().ServerVersion()
