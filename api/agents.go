@@ -111,6 +111,9 @@ func (s *Server) getReport(c echo.Context) error {
 	if err != nil {
 		return fail(http.StatusInternalServerError, fmt.Errorf("store: %w", err))
 	}
+	if behind := s.cfg.Store.Behind(); rec == nil && behind != nil {
+		return failf(http.StatusInternalServerError, "agent %q: nobody can know whether it reported: %w", name, behind)
+	}
 	if rec == nil {
 		return failf(http.StatusNotFound, "there is no such entry in the agent cache: %q", name)
 	}
@@ -125,7 +128,11 @@ func (s *Server) getReport(c echo.Context) error {
 // empty braces when there are none.
 func (s *Server) getReports(c echo.Context) error {
 	s.sayStore(c)
-	records, _, err := s.existing(c, s.now())
+	now := s.now()
+	records, pods, err := s.existing(c, now)
+	if err == nil {
+		err = s.incomplete(records, pods, now)
+	}
 	if err != nil {
 		return fail(http.StatusInternalServerError, err)
 	}

@@ -40,7 +40,10 @@ func (s *Server) connectivityCheck(c echo.Context) error {
 		return failf(http.StatusInternalServerError, "%s: %w", checkFailed, err)
 	}
 	answer, status := CheckAnswer{}, http.StatusOK
-	absent, outdated := s.missing(records, pods, now)
+	absent, outdated, unsure := s.missing(records, pods, now)
+	if len(absent)+len(outdated) == 0 && len(unsure.names) > 0 {
+		return s.cannotKnow(c, unsure, len(pods), now)
+	}
 	switch failing := 0; {
 	case len(absent)+len(outdated) > 0:
 		status = http.StatusBadRequest
@@ -66,24 +69,6 @@ func (s *Server) connectivityCheck(c echo.Context) error {
 
 // checkFailed is how the original server began when it could not know: people search for it.
 const checkFailed = "Error occurred while checking the agents. Details"
-
-// missing lists the due pods without a report and those whose last one is too old. The lists are
-// never nil, as the original's.
-func (s *Server) missing(records []*Record, pods []ExpectedPod, now time.Time) (absent, outdated []string) {
-	absent, outdated = []string{}, []string{}
-	for _, pod := range pods {
-		if !pod.Due {
-			continue
-		}
-		at, reported := slices.BinarySearchFunc(records, pod.Name, func(r *Record, name string) int { return compare(r.Name, name) })
-		if !reported {
-			absent = append(absent, pod.Name)
-		} else if now.Sub(records[at].LastUpdated) > 2*records[at].Interval() {
-			outdated = append(outdated, pod.Name)
-		}
-	}
-	return absent, outdated
-}
 
 // vanishedAfter is how long a record may be without a pod before it goes: Kubernetes may tell of a
 // new pod later than the pod itself.

@@ -14,6 +14,7 @@ import (
 func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 
 // readyz serves GET /readyz: 503 while the store does not keep or nobody knows which agents exist.
+// The second line says how far the store is behind with writing.
 func (s *Server) readyz(c echo.Context) error {
 	if err := s.cfg.Store.Err(); err != nil {
 		return failf(http.StatusServiceUnavailable, "store: %w", err)
@@ -21,7 +22,16 @@ func (s *Server) readyz(c echo.Context) error {
 	if _, err := s.cfg.Expected.Expected(s.now()); err != nil {
 		return failf(http.StatusServiceUnavailable, "agents expected: %w", err)
 	}
-	return c.String(http.StatusOK, "ok\n")
+	return c.String(http.StatusOK, "ok\n"+storeLine(s.cfg.Store.Stats()))
+}
+
+// storeLine says how old the oldest unwritten report is; nothing of a store that writes nothing.
+func storeLine(st StoreStats) string {
+	if st.Bound == 0 {
+		return ""
+	}
+	return fmt.Sprintf("store %s: %d reports not written yet, the oldest %.1f s old, at most %.1f s while the store works\n",
+		st.Kind, st.Unwritten, st.Age.Seconds(), st.Bound.Seconds())
 }
 
 // getFindings serves GET /api/v1/findings.

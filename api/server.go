@@ -33,6 +33,27 @@ type Store interface {
 	Delete(ctx context.Context, names ...string) error
 	// Err says what keeps the store from keeping, nil when it works.
 	Err() error
+	// Behind says why there may be reports, or newer ones, that reads do not show: what the store kept
+	// was not read yet since the start, or what other servers put there cannot be followed. Nil when
+	// reads show all there is.
+	Behind() error
+	// Stats says how far writing got.
+	Stats() StoreStats
+}
+
+// StoreStats says how far a store got with writing.
+type StoreStats struct {
+	// Kind is "memory", "bolt", "etcd" or "kubernetes".
+	Kind string
+	// Writes counts the reports written and removed since the start, Errors the attempts that went wrong.
+	Writes, Errors uint64
+	// Unwritten is how many agents have a change that is not written yet, Age how long the oldest of
+	// these changes has waited; zero when there is none.
+	Unwritten int
+	Age       time.Duration
+	// Bound is how old a change gets at most while the store works, by the number of agents now; zero
+	// when nothing is ever written.
+	Bound time.Duration
 }
 
 // Matrix is where rows go and views come from: a *mesh.Matrix.
@@ -198,6 +219,9 @@ func (s *Server) Rows() Intake { return s.rows.snapshot() }
 
 // StoreErr says what keeps the store from keeping, nil when it works.
 func (s *Server) StoreErr() error { return s.cfg.Store.Err() }
+
+// StoreStats says how far the store got with writing.
+func (s *Server) StoreStats() StoreStats { return s.cfg.Store.Stats() }
 
 // Conflicts lists the agents under whose name a second address reported within the last ten minutes.
 func (s *Server) Conflicts() map[string]Conflict {

@@ -66,6 +66,8 @@ func (m *memory) All(context.Context) (out []*api.Record, err error) {
 }
 func (m *memory) Delete(context.Context, ...string) error { return nil }
 func (m *memory) Err() error                              { return nil }
+func (m *memory) Behind() error                           { return nil }
+func (m *memory) Stats() api.StoreStats                   { return api.StoreStats{} }
 
 // server is a whole server on 127.0.0.1.
 func newServer(t *testing.T) (*api.Server, string) {

@@ -21,6 +21,7 @@ type Source interface {
 	Reports() api.Intake
 	Rows() api.Intake
 	StoreErr() error
+	StoreStats() api.StoreStats
 	Conflicts() map[string]api.Conflict
 	Findings() []diagnose.Finding
 }
@@ -98,6 +99,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 		err = c.source.StoreErr()
 	}
 	gauge(ch, storeUp, truth(err == nil))
+	collectStore(ch, c.source.StoreStats())
 	collectOriginal(ch, series)
 	view := c.source.View()
 	collectCounts(ch, view)

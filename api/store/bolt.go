@@ -39,7 +39,10 @@ type Bolt struct {
 
 	mu      sync.Mutex             // guards the following
 	dirty   map[string]*api.Record // nil records are to be deleted
+	oldest  time.Time              // when the first of dirty came
+	writing time.Time              // when the first of the batch being written came, zero when there is none
 	err     error
+	stats   api.StoreStats // Writes and Errors alone
 	wake    chan struct{}
 	closing chan struct{}
 	done    chan struct{}
@@ -194,6 +197,9 @@ func (b *Bolt) Delete(ctx context.Context, names ...string) error {
 
 func (b *Bolt) note(name string, rec *api.Record) {
 	b.mu.Lock()
+	if len(b.dirty) == 0 {
+		b.oldest = time.Now()
+	}
 	b.dirty[name] = rec
 	b.mu.Unlock()
 	select {
@@ -207,6 +213,21 @@ func (b *Bolt) Err() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
+}
+
+// Stats implements api.Store.
+func (b *Bolt) Stats() api.StoreStats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st := b.stats
+	st.Kind, st.Bound, st.Unwritten = "bolt", 2*flushEvery, len(b.dirty)
+	switch {
+	case !b.writing.IsZero():
+		st.Age = time.Since(b.writing)
+	case st.Unwritten > 0:
+		st.Age = time.Since(b.oldest)
+	}
+	return st
 }
 
 // say sets what Err says and logs when that begins or ends.

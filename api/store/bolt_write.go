@@ -46,11 +46,12 @@ func (b *Bolt) again() {
 func (b *Bolt) flush() {
 	b.mu.Lock()
 	batch := b.dirty
-	b.dirty = map[string]*api.Record{}
-	b.mu.Unlock()
 	if len(batch) == 0 {
+		b.mu.Unlock()
 		return
 	}
+	b.dirty, b.writing = map[string]*api.Record{}, b.oldest
+	b.mu.Unlock()
 	err, broken := b.commit(batch)
 	if broken {
 		// The handle may hold its own locks, so it is not closed but left behind, once in a damage.
@@ -62,17 +63,25 @@ func (b *Bolt) flush() {
 		maps.Copy(batch, b.Memory.byName) // a new file needs them all
 		b.Memory.mu.RUnlock()
 	}
+	b.wrote(batch, err == nil)
 	if err != nil {
 		err = fmt.Errorf("write %q: %w", b.path, err)
-		b.keep(batch)
 	}
 	b.say(err)
 }
 
-// keep puts a batch back that could not be written, but for what was replaced since.
-func (b *Bolt) keep(batch map[string]*api.Record) {
+// wrote counts a batch, and puts one back that could not be written, but for what was replaced since.
+func (b *Bolt) wrote(batch map[string]*api.Record, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	began := b.writing
+	b.writing = time.Time{}
+	if ok {
+		b.stats.Writes += uint64(len(batch))
+		return
+	}
+	b.stats.Errors++
+	b.oldest = began
 	for name, rec := range batch {
 		if _, newer := b.dirty[name]; !newer {
 			b.dirty[name] = rec

@@ -66,3 +66,9 @@ func (m *Memory) Delete(_ context.Context, names ...string) error {
 
 // Err implements api.Store: memory always works.
 func (m *Memory) Err() error { return nil }
+
+// Behind implements api.Store: memory shows all there is.
+func (m *Memory) Behind() error { return nil }
+
+// Stats implements api.Store.
+func (m *Memory) Stats() api.StoreStats { return api.StoreStats{Kind: "memory"} }
