@@ -8,6 +8,9 @@ const (
 	overdue = 300 * time.Millisecond
 	// burstGap parts the probes that confirm a doubt.
 	burstGap = 100 * time.Millisecond
+	// alarmAfter is how old the last probe of a target must be for the doubt of another to have it
+	// probed besides.
+	alarmAfter = time.Second
 	// maxInFlight bounds the probes of one target under way, so that a dead one with a long limit
 	// does not take all of Width.
 	maxInFlight = 4
@@ -23,6 +26,8 @@ type target struct {
 	burstAt  time.Time // when the next of them is due
 	inFlight int
 	doubtAt  time.Time // when the regular probe under way becomes overdue; zero when that does not matter
+	last     time.Time // when the last probe was sent
+	alarmed  bool      // a first doubt that the others have not been told of
 }
 
 // confirms reports whether a confirmation is due.
@@ -33,6 +38,7 @@ func (t *target) due(now time.Time) bool {
 	if !t.doubtAt.IsZero() && !t.doubtAt.After(now) {
 		t.doubtAt = time.Time{}
 		t.confirm(failAfter, now) // the overdue one is the first of them
+		t.alarmed = true
 	}
 	return t.inFlight < maxInFlight && (t.confirms(now) || !t.next.After(now))
 }
@@ -53,6 +59,7 @@ func (t *target) confirm(n int, now time.Time) {
 // started notes that a probe was sent.
 func (t *target) started(now time.Time, regular bool, interval time.Duration) {
 	t.inFlight++
+	t.last = now
 	if !regular {
 		t.burst--
 		t.burstAt = now.Add(burstGap)

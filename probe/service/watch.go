@@ -168,6 +168,7 @@ func (w *Watch) launch(ctx context.Context, g *errgroup.Group, outcomes chan<- o
 	})
 	for _, t := range queue {
 		for t.due(now) {
+			w.alarm(now)
 			regular := !t.confirms(now)
 			start := func() error {
 				o := outcome{t, regular, w.prober(ctx, t.Target)}
@@ -182,6 +183,8 @@ func (w *Watch) launch(ctx context.Context, g *errgroup.Group, outcomes chan<- o
 			}
 			t.started(now, regular, w.interval)
 		}
+	}
+	for _, t := range queue { // after all of them: one's doubt concerns the others
 		wake = t.earliest(wake)
 	}
 	return max(wake.Sub(now), time.Millisecond)
@@ -205,7 +208,29 @@ func (w *Watch) take(o outcome) {
 	if t.add(o.result, now) {
 		notify(w.changed)
 	}
-	t.confirm(t.unsettled(), now)
+	n := t.unsettled()
+	t.alarmed = t.alarmed || n > 0
+	t.confirm(n, now)
+	w.alarm(now)
+}
+
+// alarm has all targets probed at once, besides their regular beat, when one of them has come into
+// doubt: what breaks one way to a service mostly breaks others, and only all of them together tell what
+// it was.
+func (w *Watch) alarm(now time.Time) {
+	alarmed := false
+	for _, t := range w.targets {
+		alarmed = alarmed || t.alarmed
+		t.alarmed = false
+	}
+	if !alarmed {
+		return
+	}
+	for _, t := range w.targets {
+		if t.burst == 0 && t.inFlight == 0 && now.Sub(t.last) >= alarmAfter && !t.last.IsZero() {
+			t.confirm(1, now)
+		}
+	}
 }
 
 // notify signals a channel of capacity 1; a signal that nobody has taken yet says the same.

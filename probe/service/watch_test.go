@@ -190,6 +190,37 @@ func TestSilenceIsConfirmedWhileTheFirstProbeStillWaits(t *testing.T) {
 	})
 }
 
+// Which of several ways to a service fail is known soon after the first of them does.
+func TestOneDoubtHasTheOthersProbed(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		targets := named("a", "b", "c", "d", "e", "f", "g", "h")
+		r.SetTargets(targets)
+		time.Sleep(20 * time.Second)
+		for i := range targets {
+			r.set(targets[i].Name, silent(time.Second))
+		}
+		begun := time.Now()
+		failing := func() (n int) {
+			for _, s := range r.Snapshot() {
+				if s.State == probe.Failing {
+					n++
+				}
+			}
+			return n
+		}
+		for failing() == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		first := time.Since(begun)
+		for failing() < len(targets) {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if all := time.Since(begun); all-first > 2*time.Second {
+			t.Errorf("the first failed after %v, all of them after %v", first, all)
+		}
+	})
+}
+
 func TestALostProbeIsNoFailure(t *testing.T) {
 	bubble(t, Config{}, func(r *rig) {
 		r.SetTargets(named("a"))
