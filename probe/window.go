@@ -166,6 +166,7 @@ func (w *Window) judge(now time.Duration) {
 		w.set(OK, CodeNone, now)
 	case w.state == Degraded && w.clean():
 		w.first, w.healed = 0, now
+		w.lossCode = CodeNone // the next trouble is another one
 		w.set(OK, CodeNone, now)
 	case w.state == OK && losses == 0:
 		w.first = 0

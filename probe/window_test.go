@@ -45,6 +45,7 @@ func TestWindow_verdicts(t *testing.T) {
 		{"the first loss and the burst of three fail", good + "xxxx", Failing, CodeTimeout},
 		{"a refusal is named", good + "rrrr", Failing, CodeRefused},
 		{"an error among time-outs stays named", good + "xrxxx", Failing, CodeRefused},
+		{"an error from before the last clean window is not named again", good + "rrrr" + strings.Repeat(".", 40) + "xxxxxx", Failing, CodeTimeout},
 		{"two losses of 20 degrade", good + "x...x", Degraded, CodeLoss},
 		{"two losses further apart than 20 do not", good + "x" + strings.Repeat(".", 20) + "x", OK, CodeNone},
 		{"one answer ends failing", good + "xxxxxx.", Degraded, CodeLoss},
