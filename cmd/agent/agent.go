@@ -118,6 +118,7 @@ func (a *Agent) live(ctx context.Context, listener net.Listener, keys *probe.Key
 	asking.Go(func() error { return a.watch.Run(ask) })
 	asking.Go(func() error { return a.followKeys(ask, keys) })
 	asking.Go(func() error { return a.readEvidence(ask) })
+	asking.Go(func() error { return a.followMTU(ask) })
 	err := asking.Wait()
 	if ctx.Err() != nil {
 		a.goodbye()
