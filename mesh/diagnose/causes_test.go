@@ -96,6 +96,15 @@ func shownFaults() []shown {
 					}
 				}
 			}},
+		{name: "dup-podcidr-sameip", least: 5, kind: AddressConflict, cause: DuplicatePodIP, both: true, path: overlayOf(true, false),
+			evidence: func(_ *world, k, o int, at place, s *probe.Snapshot) {
+				switch at {
+				case place{o, mesh.Host}:
+					s.Link("cni0").Addrs = []netip.Prefix{netip.PrefixFrom(gateway(k), 24)}
+				case place{o, mesh.Pod}:
+					s.Link("eth0").Addrs = []netip.Prefix{netip.PrefixFrom(podAddr(k), 24)}
+				}
+			}},
 		{name: "podcidr-overlaps-lan", least: 3, kind: AddressConflict, cause: PodCIDROverlapsLAN, path: overlayOf(true, false),
 			evidence: onPeers(func(_ *world, k, _ int, _ place, s *probe.Snapshot) {
 				s.Routes = append([]probe.Route{{Dst: netip.PrefixFrom(vtepIP(k), 25), Via: netip.MustParseAddr("192.0.2.254"), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast}}, s.Routes...)

@@ -222,7 +222,7 @@ func TestAFindingComesSoonAndKeepsItsWords(t *testing.T) {
 			limit = 6 * time.Second
 		case truth.kind == ProtocolBlocked && truth.cause == "":
 			limit = 11 * time.Second
-		case truth.kind == HighLatency, truth.kind == FlowBlackhole, truth.kind == PortBlocked, truth.kind == ProtocolBlocked, truth.kind == NodeRoutingBroken, truth.kind == AgentDown:
+		case truth.kind == HighLatency, truth.kind == FlowBlackhole, truth.kind == PortBlocked, truth.kind == ProtocolBlocked, truth.kind == PodIngressBlocked, truth.kind == NodeRoutingBroken, truth.kind == AgentDown:
 			limit = 4 * time.Second
 		}
 		if first == 0 || first > limit || len(said) != 1 {

@@ -12,7 +12,7 @@ type class uint8
 const (
 	dead  class = iota // small probes do not come back
 	big                // small ones do, full-sized ones never
-	conn               // only connections fail
+	conn               // only connections fail, or whatever is new
 	weak               // loss, slowness or dead flows: something comes back
 	quiet              // only the kernel's echo fails, which decides nothing
 	classes
@@ -32,6 +32,8 @@ func classify(udp, mtu, tcp, icmp probe.State) class {
 	switch {
 	case udp == probe.Failing:
 		return dead
+	case udp == probe.Degraded && tcp == probe.Failing: // what is new fails, while flows from before live on
+		return conn
 	case udp == probe.Degraded:
 		return weak
 	case udp == probe.OK && mtu == probe.Failing:

@@ -53,7 +53,7 @@ func (b *bench) questions() []func() bool {
 	case quiet:
 		return []func() bool{b.echoIgnored, b.filterRule}
 	case conn:
-		return []func() bool{b.filterRule}
+		return []func() bool{b.conntrack, b.filterRule, b.rejecting}
 	case weak:
 		return []func() bool{b.conntrack, b.quality}
 	}
@@ -73,11 +73,11 @@ func (b *bench) deadQuestions(n int) []func() bool {
 	case shapeCut:
 		return []func() bool{b.nic, b.conntrack, b.strayWay, b.sameNodeIP, b.neighborTable, b.filterRule}
 	case shapeOverlay:
-		return []func() bool{b.samePodIP, b.conntrack, b.tunnel, b.sameCIDR, b.tunnelPeers, b.lanRoute, b.toldOfTunnel, b.reversePath, b.tunnelFiltered}
+		return []func() bool{b.samePodIP, b.conntrack, b.tunnel, b.sameCIDR, b.tunnelPeers, b.lanRoute, b.toldOfTunnel, b.reversePath, b.wall, b.tunnelFiltered}
 	case shapeForward:
-		return []func() bool{b.conntrack, b.samePodIP, b.forwarding, b.reversePath, b.forwardFiltered}
+		return []func() bool{b.conntrack, b.samePodIP, b.forwarding, b.reversePath, b.wall, b.forwardFiltered}
 	case shapeAttach:
-		return []func() bool{b.conntrack, b.samePodIP, b.bridge, b.forwarding}
+		return []func() bool{b.conntrack, b.samePodIP, b.bridge, b.forwarding, b.wall}
 	case shapePodIn, shapePodOut:
 		return []func() bool{b.samePodIP, b.sameCIDR, b.lanRoute, b.reversePath, b.filterRule}
 	case shapeHostIn, shapeHostOut, shapeWall:
@@ -130,7 +130,7 @@ func (b *bench) name(n int) string { return b.p.nodes[n].name }
 
 // settle makes a cause of what the evidence shows.
 func (b *bench) settle(kind Kind, cause Cause, culprit int, facts ...Fact) bool {
-	b.d.kind, b.d.cause, b.d.eliminated = kind, cause, false
+	b.d.kind, b.d.cause, b.d.eliminated, b.d.shown = kind, cause, false, true
 	if culprit >= 0 {
 		b.d.culprit = culprit
 	}

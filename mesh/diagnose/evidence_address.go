@@ -7,7 +7,8 @@ import (
 	"netchecker/probe"
 )
 
-// samePodIP looks for another agent with the suspect's own pod address.
+// samePodIP looks for another agent with the suspect's own pod address: one that says it is there,
+// or one on whose interface it is by now.
 func (b *bench) samePodIP() bool {
 	for _, n := range b.suspects() {
 		own := b.addr(n, mesh.Pod)
@@ -15,7 +16,7 @@ func (b *bench) samePodIP() bool {
 			continue
 		}
 		for m := range b.p.nodes {
-			if m != n && b.addr(m, mesh.Pod) == own {
+			if m != n && (b.addr(m, mesh.Pod) == own || b.podHolds(m, own)) {
 				b.claim(n, m)
 				b.d.detail.addr = own.String()
 				return b.settle(AddressConflict, DuplicatePodIP, b.d.culprit,
@@ -24,6 +25,12 @@ func (b *bench) samePodIP() bool {
 		}
 	}
 	return false
+}
+
+// podHolds reports whether the pod agent of a node has an address on one of its interfaces.
+func (b *bench) podHolds(n int, addr netip.Addr) bool {
+	s, _ := b.snapshot(n, mesh.Pod)
+	return s != nil && s.Holder(addr) != nil
 }
 
 // suspects are the nodes that a reading names.

@@ -48,14 +48,16 @@ func (b *bench) conntrack() bool {
 	}
 	count, okCount := s.Sysctl("net.netfilter.nf_conntrack_count")
 	limit, okLimit := s.Sysctl("net.netfilter.nf_conntrack_max")
-	full := okCount && okLimit && limit > 0 && count*100 >= limit*95
 	drops := s.Rate(probe.ConntrackDrop)
-	if !full && drops < 1 || full && drops == 0 && b.d.class != dead {
+	switch known := okCount && okLimit && limit > 0; {
+	case known && count*100 >= limit*95 && (drops > 0 || b.d.class == dead):
+	case known && count*100 >= limit*70 && drops >= 1: // it hovers: old flows end, new ones come
+	default:
 		return false
 	}
 	b.d.detail.got, b.d.detail.want = fmt.Sprint(count), fmt.Sprint(limit)
 	kind := b.d.kind
-	if b.d.class == dead || b.d.class == weak {
+	if b.d.class == dead || b.d.class == weak || b.d.class == conn {
 		kind = NodeUnreachable
 	}
 	return b.settle(kind, ConntrackFull, n,

@@ -111,6 +111,19 @@ func families() []family {
 			}
 			return effect{fails: everything, code: probe.CodeHostUnreachable, forth: true}, touches(from, to, k)
 		}, nil),
+		onNode("host firewall raised, flows from before live on", 3, PortBlocked, HostFirewallReject, func(k int, from, to place) (effect, bool) {
+			old := effect{fails: onlyTCP, code: probe.CodeHostUnreachable, lossy: 0.2, forth: true}
+			switch {
+			case kindIs(from, to, hh):
+				return old, touches(from, to, k) && to.node == k
+			case kindIs(from, to, ph) && to.node == k:
+				return old, true
+			}
+			return effect{fails: everything, forth: true}, touches(from, to, k)
+		}, nil),
+		onNode("pod ingress policy, flows from before live on", 3, PodIngressBlocked, PolicyOrFilter, func(k int, from, to place) (effect, bool) {
+			return effect{fails: onlyTCP, lossy: 0.3, forth: true}, touches(from, to, k) && kindIs(from, to, pp, hp) && to.node == k
+		}, nil),
 		onNode("mtu towards a node", 3, MTUBlackhole, UnderlayMTULow, func(k int, from, to place) (effect, bool) {
 			return effect{fails: bigAndTCP, size: 1400}, touches(from, to, k) && !kindIs(from, to, ph)
 		}, nil),

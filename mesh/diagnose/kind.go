@@ -22,6 +22,7 @@ type reading struct {
 	confidence float64
 	unsure     bool // what tells a dead agent from a broken path is not known yet
 	eliminated bool // the cause is what remains, nothing shows it
+	shown      bool // the cause is shown by evidence, or by who answers
 	facts      []Fact
 	other      []string
 	peer       int // the other owner of an address, -1 for none
@@ -100,7 +101,7 @@ func (r *reading) touches(k mesh.PathKind) bool {
 func (r *reading) readDead() {
 	f := &r.suspect.facts
 	if f.any(in, probe.CodeWrongPeer) || f.any(out, probe.CodeWrongPeer) {
-		r.kind, r.cause = AddressConflict, DuplicatePodIP
+		r.kind, r.cause, r.shown = AddressConflict, DuplicatePodIP, true
 		if r.network == "host" && !r.touches(pp) {
 			r.cause = DuplicateNodeIP
 		}
@@ -147,6 +148,8 @@ func (r *reading) onlyUDP() bool {
 func (r *reading) readCluster() {
 	podNet, hosts := r.touches(pp) || r.touches(hp), r.touches(hh)
 	switch {
+	case r.inside:
+		r.kind = NodeRoutingBroken
 	case r.partial:
 		r.kind, r.severity = Unexplained, Warning
 	case r.onlyUDP():
@@ -243,6 +246,10 @@ func (r *reading) readBig() {
 
 func (r *reading) readConn() {
 	f := &r.suspect.facts
+	if r.scope == ScopeNode && r.onlyOld() {
+		r.readNode()
+		return
+	}
 	r.severity = Warning
 	hosts, pods := r.touches(hh) || r.touches(ph) && r.scope == ScopeNode && r.cells.at(ph, in) >= mixed, r.touches(pp) || r.touches(hp)
 	switch {
@@ -255,6 +262,22 @@ func (r *reading) readConn() {
 	default:
 		r.kind, r.cause, r.eliminated = ProtocolBlocked, TCPFiltered, true
 	}
+}
+
+// onlyOld reports whether small probes fail as well where connections do, as far as their flows are
+// new: a stateful filter, which is no matter of one protocol.
+func (r *reading) onlyOld() bool {
+	f := &r.suspect.facts
+	lossy, all := 0, 0
+	for w := range way(ways) {
+		for state, n := range f.states[w][probe.UDP] {
+			all += n
+			if probe.State(state) >= probe.Degraded {
+				lossy += n
+			}
+		}
+	}
+	return 3*lossy > all
 }
 
 func (r *reading) readWeak() {

@@ -179,6 +179,9 @@ func (p *picture) excuseNode(s *suspect, x *excuse) {
 			}
 		}
 		m[s.class][w] |= set
+		if s.class == conn { // flows that fail one by one look like loss for a while
+			m[weak][w] |= set
+		}
 	}
 }
 
@@ -207,5 +210,27 @@ func (p *picture) inside(c class, x *excuse, found []suspect) (more []suspect) {
 		}
 		more = append(more, s)
 	}
+	if len(more) >= 3 && 2*len(more) > len(p.nodes) {
+		return []suspect{p.allInside(c, more)}
+	}
 	return more
+}
+
+// allInside makes one suspect of most nodes.
+func (p *picture) allInside(c class, list []suspect) suspect {
+	s := suspect{class: c, scope: ScopeCluster, family: p.family, node: -1, a: -1, b: -1, inside: true}
+	for i := range list {
+		s.weight += list[i].weight
+		s.witnesses++
+		for k, kind := range [2]mesh.PathKind{hp, ph} {
+			if list[i].cells.local[k] == c {
+				s.cells.bad[kind][out]++
+			}
+			if list[i].cells.heard[k] {
+				s.cells.known[kind][out]++
+			}
+		}
+		s.peers = append(s.peers, list[i].node)
+	}
+	return s
 }

@@ -38,7 +38,7 @@ func (p *picture) pairs(c class, x *excuse) (found []suspect) {
 		s := suspect{class: c, scope: ScopePair, family: p.family, node: -1, a: int(key[0]), b: int(key[1]), witnesses: 1}
 		s.cells = p.pairCells(s.a, s.b, c)
 		s.weight = s.cells.weight()
-		if c == dead && p.lossy(&s) {
+		if (c == dead || c == conn) && p.lossy(&s, c) {
 			continue // chance makes some paths of a lossy pair look dead
 		}
 		if c == dead {
@@ -52,8 +52,8 @@ func (p *picture) pairs(c class, x *excuse) (found []suspect) {
 	return found
 }
 
-// lossy reports whether more paths of a pair are lossy than dead.
-func (p *picture) lossy(s *suspect) bool {
+// lossy reports whether more paths of a pair are lossy than of class c.
+func (p *picture) lossy(s *suspect, c class) bool {
 	only := [classes]int{}
 	for k := range mesh.PathKind(mesh.PathKinds) {
 		from, to := k.Ends()
@@ -67,7 +67,7 @@ func (p *picture) lossy(s *suspect) bool {
 			}
 		}
 	}
-	return only[weak] > only[dead]
+	return only[weak] > only[c]
 }
 
 // scattered is the share of bad paths of each kind in all.

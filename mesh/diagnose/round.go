@@ -41,6 +41,8 @@ type candidate struct {
 	// proof ranks what the cause rests on: 0 for nothing, 1 for elimination, 2 for evidence.
 	proof int
 	nodes []string
+	// weight is how many paths, or ways to a service, it accounts for.
+	weight int
 	// variant tells readings apart that kind, cause and place do not.
 	variant string
 }
@@ -87,7 +89,7 @@ func (r *round) readings(p *picture) (all []reading) {
 			all = append(all, reading)
 		}
 	}
-	return all
+	return fold(all)
 }
 
 // add makes a candidate of a reading, or joins it to that of the other family.
@@ -100,6 +102,7 @@ func (r *round) add(p *picture, d reading) {
 	}
 	if same := &r.found[at]; same.Kind == c.Kind { // both families suffer: the first one's words do for both
 		same.Explains += c.Explains
+		same.weight += c.weight
 		if before, ok := strings.CutSuffix(same.Summary, only(mesh.IPv4)); ok {
 			same.Summary = before
 		}
@@ -122,7 +125,7 @@ func only(f mesh.Family) string {
 func (r *round) candidate(p *picture, d *reading) candidate {
 	c := candidate{class: d.class}
 	c.Kind, c.Severity, c.Cause, c.Confidence = d.kind, d.severity, d.cause, d.confidence
-	c.Explains = d.weight
+	c.Explains, c.weight = d.weight, d.weight
 	c.Location = p.location(d)
 	c.nodes = c.Location.Nodes
 	c.slot = p.slotOf(&c, d)
@@ -159,6 +162,9 @@ func (p *picture) slotOf(c *candidate, d *reading) string {
 		parts = append(parts, p.name(d.node))
 	case ScopeCluster:
 		parts = append(parts, c.Location.Network)
+		if d.inside {
+			parts = append(parts, "inside")
+		}
 	}
 	return strings.Join(parts, "\x00")
 }
@@ -177,6 +183,8 @@ func holdOf(d *reading) time.Duration {
 		return 1500 * time.Millisecond
 	case d.class == dead:
 		return time.Second
+	case d.class == big && (d.inside || d.scope == ScopeNode && d.cells.weight() == 0):
+		return 10 * time.Second // where the mesh comes to expect another size, a node's own paths are the last to fit
 	case d.class == big:
 		return 2 * time.Second
 	case d.class == conn:

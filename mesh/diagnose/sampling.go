@@ -6,6 +6,12 @@ import (
 
 // look fills in the facts of a suspect from some of its paths.
 func (p *picture) look(s *suspect) {
+	if s.inside {
+		for _, n := range spread(s.peers, maxSample) {
+			p.lookInside(s, n)
+		}
+		return
+	}
 	switch s.scope {
 	case ScopeNode:
 		p.lookAround(s)
@@ -58,6 +64,19 @@ func (p *picture) lookAround(s *suspect) {
 			if s.weight <= 2 && !path.Since.IsZero() {
 				s.facts.since = append(s.facts.since, path.Since)
 			}
+		}
+	}
+}
+
+// lookInside samples the bad paths within a node.
+func (p *picture) lookInside(s *suspect, n int) {
+	for k, ends := range [2][2]mesh.Network{{mesh.Host, mesh.Pod}, {mesh.Pod, mesh.Host}} {
+		from, to := p.nodes[n].agent[ends[0]], p.nodes[n].agent[ends[1]]
+		if p.nodes[n].local[k] != s.class {
+			continue
+		}
+		if path, ok := p.view.PathBetween(int(from), int(to), p.family); ok {
+			s.facts.take(&path, out)
 		}
 	}
 }

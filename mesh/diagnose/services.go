@@ -3,8 +3,6 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +13,10 @@ import (
 
 // serviceHold is how long a service must fail before it is said: it failed three times in a row
 // before anybody reported it.
-const serviceHold = 3 * time.Second
+const serviceHold = 2 * time.Second
+
+// serviceHoldBare is serviceHold where no pattern is to be seen yet.
+const serviceHoldBare = 5 * time.Second
 
 // service is what all agents say of one thing they depend on, which is reached in several ways.
 type service struct {
@@ -62,9 +63,13 @@ func mergeRules(list []candidate) (out []candidate) {
 		o := &out[at]
 		o.Evidence = append(o.Evidence, c.Evidence...)
 		o.variant += " " + c.variant
+		o.weight += c.weight
 		who := "No node translates"
-		if len(o.nodes) > 0 {
+		switch {
+		case len(o.nodes) == 1:
 			who = o.nodes[0] + " does not translate"
+		case len(o.nodes) > 1:
+			who = enumerate(o.nodes) + " do not translate"
 		}
 		o.Summary = fmt.Sprintf("%s Service addresses while the pods behind them answer directly: kube-proxy (or its replacement) is dead or its rules were flushed. Check kube-proxy%s.", who, onNodes(o.nodes))
 	}
@@ -114,9 +119,10 @@ func (r *round) collect(cut *cutNodes) []*service {
 	return list
 }
 
-// hostedByCut names the components with an endpoint on a node that is cut off.
-func (r *round) hostedByCut(cut *cutNodes) map[string]bool {
-	hosted := map[string]bool{}
+// hostedByCut names the components with an endpoint on a node that is cut off, and until when their
+// failing is a consequence of that.
+func (r *round) hostedByCut(cut *cutNodes) map[string]time.Time {
+	hosted := map[string]time.Time{}
 	asked := map[string]bool{}
 	for i := range r.View.Len() {
 		row, _ := r.View.RowOf(i)
@@ -125,10 +131,13 @@ func (r *round) hostedByCut(cut *cutNodes) map[string]bool {
 		}
 		for k := range row.Services {
 			s := &row.Services[k]
-			if !asked[s.Address] && cut.hosts(s.Address) {
-				hosted[component(s)] = true
+			if asked[s.Address] {
+				continue
 			}
 			asked[s.Address] = true
+			if until := cut.hosts(s.Address); until.After(hosted[component(s)]) {
+				hosted[component(s)] = until
+			}
 		}
 	}
 	return hosted
@@ -179,9 +188,10 @@ func isNumber(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
-func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, hosted bool) {
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, hosted time.Time) {
 	failing := s.State == probe.Failing
-	if failing && (hosted || cut.touches(r.View.Agent(i).Key)) {
+	_, at := r.View.Reported(i)
+	if began := at.Add(-s.Age); failing && (began.Before(hosted) || cut.touches(r.View.Agent(i).Key, began)) {
 		return
 	}
 	if s.State == probe.Unknown {
@@ -210,105 +220,6 @@ func (v *serviceView) most(codes ...probe.Code) bool {
 // all reports whether nearly everybody fails, none whether hardly anybody does.
 func (v *serviceView) all() bool  { return len(v.bad) > 0 && 10*len(v.bad) >= 8*len(v.agents) }
 func (v *serviceView) none() bool { return len(v.agents) > 0 && 5*len(v.bad) <= len(v.agents) }
-
-// cutNodes are the nodes whose trouble with services is a consequence of a finding.
-type cutNodes struct {
-	view  *mesh.View
-	nodes map[string]bool
-	all   bool
-	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
-	pods []podPlace
-}
-
-type podPlace struct {
-	addr netip.Addr
-	node string
-}
-
-// consequences are the kinds that make services fail where they are.
-var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayBroken, ForwardingBroken, PodAttachmentBroken, PodEgressBlocked,
-	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, Unexplained, MTUBlackhole, HighLatency}
-
-func (r *round) cutOff() *cutNodes {
-	cut := &cutNodes{view: r.View, nodes: map[string]bool{}}
-	mark := func(f *Finding) {
-		if f.Severity == Info || !slices.Contains(consequences, f.Kind) {
-			return
-		}
-		if f.Location.Scope == ScopeCluster {
-			cut.all = true
-		}
-		for _, n := range f.Location.Nodes {
-			cut.nodes[n] = true
-		}
-	}
-	for i := range r.found {
-		mark(&r.found[i].Finding)
-	}
-	for _, k := range r.tracker.tracks { // services take longer to recover than paths
-		if !k.opened.IsZero() && r.Now.Sub(k.seen) < 2*recovery {
-			mark(&k.Finding)
-		}
-	}
-	for i := range r.View.Len() {
-		if m := r.View.Agent(i); m.Primary().IsValid() {
-			cut.pods = append(cut.pods, podPlace{m.Primary(), m.Node})
-		}
-	}
-	return cut
-}
-
-func (c *cutNodes) touches(k mesh.Key) bool { return c.all || c.nodes[k.Node] }
-
-// hosts reports whether an address lives on one of the nodes: that of the agent whose address is
-// nearest, if that is a matter of one subnet.
-func (c *cutNodes) hosts(address string) bool {
-	addr, ok := addrOf(address)
-	if !ok || len(c.nodes) == 0 {
-		return false
-	}
-	best, node, tie := 0, "", false
-	for _, p := range c.pods {
-		bits := commonBits(addr, p.addr)
-		switch {
-		case bits > best:
-			best, node, tie = bits, p.node, false
-		case bits == best && p.node != node:
-			tie = true
-		}
-	}
-	return !tie && best >= addr.BitLen()*5/8 && c.nodes[node]
-}
-
-// addrOf is the address in host:port or a URL; false for names.
-func addrOf(text string) (netip.Addr, bool) {
-	if u, err := url.Parse(text); err == nil && u.Host != "" {
-		text = u.Host
-	}
-	if ap, err := netip.ParseAddrPort(text); err == nil {
-		return ap.Addr(), true
-	}
-	a, err := netip.ParseAddr(text)
-	return a, err == nil
-}
-
-func commonBits(a, b netip.Addr) int {
-	if a.BitLen() != b.BitLen() {
-		return 0
-	}
-	x, y := a.AsSlice(), b.AsSlice()
-	for i := range x {
-		if d := x[i] ^ y[i]; d != 0 {
-			n := 0
-			for d&0x80 == 0 {
-				d <<= 1
-				n++
-			}
-			return 8*i + n
-		}
-	}
-	return a.BitLen()
-}
 
 // nodesOf are the names of agents' nodes, and the networks they are on.
 func (r *round) nodesOf(agents []int) (names []string, networks [mesh.Networks]bool) {

@@ -39,8 +39,23 @@ func (r *round) judgeService(s *service) {
 		r.enter(r.serviceFinding(s, nodes, ScopeCluster, r.kindOf(s), CauseUnknown, fmt.Sprintf("%s fails on %d nodes (%s), in no pattern that names the cause.", title(s), len(nodes), enumerate(nodes))))
 		return
 	}
+	type verdict struct {
+		kind  Kind
+		cause Cause
+	}
+	together := map[verdict][]string{} // nodes that fail alike are one matter
+	var order []verdict
 	for _, n := range nodes {
-		r.serviceOnNode(s, n, virtual, direct)
+		if kind, cause, ok := r.nodeVerdict(s, n, virtual, direct); ok {
+			v := verdict{kind, cause}
+			if together[v] == nil {
+				order = append(order, v)
+			}
+			together[v] = append(together[v], n)
+		}
+	}
+	for _, v := range order {
+		r.sayNodes(s, together[v], v.kind, v.cause, virtual, direct)
 	}
 }
 
@@ -133,50 +148,6 @@ func (r *round) serviceSlow(s *service, where string, tell teller) bool {
 	return tell(ServiceBroken, ServiceSlow, "%s (%s) is slow (over 1 s) for every node while the network to it is not. Check the service itself.", s.name, where)
 }
 
-// serviceOnNode says why a service fails for the agents of one node only.
-func (r *round) serviceOnNode(s *service, node string, virtual, direct []*serviceView) {
-	fails := func(list []*serviceView, tcp, udp bool) (bad, asked int) {
-		for _, v := range list {
-			if v.tcp && !tcp || !v.tcp && !udp {
-				continue
-			}
-			bad += r.countOn(v.bad, node)
-			asked += r.countOn(v.agents, node)
-		}
-		return bad, asked
-	}
-	badVIP, _ := fails(virtual, true, true)
-	badDirect, askedDirect := fails(direct, true, true)
-	udp, askedUDP := fails(s.views, false, true)
-	tcp, askedTCP := fails(s.views, true, false)
-	kind := r.kindOf(s)
-	tell := func(kind Kind, cause Cause, text string, args ...any) {
-		r.enter(r.serviceFinding(s, []string{node}, ScopeNode, kind, cause, fmt.Sprintf(text, args...)))
-	}
-	switch {
-	case s.dns && udp > 0 && tcp == 0 && 2*udp >= askedUDP:
-		tell(DNSFailing, DNSUDPBlocked, "UDP port 53 is blocked on or near %s (TCP 53 works, the mesh is fine)%s. Check firewall, NetworkPolicy and security groups for UDP 53 from %s to %s.", node, r.localDrop(s, node), node, addresses(direct))
-	case s.dns && tcp > 0 && udp == 0 && 2*tcp >= askedTCP:
-		tell(DNSFailing, DNSTCPBlocked, "TCP port 53 is blocked on or near %s: big (truncated) DNS answers fail, small ones work. Check firewall, NetworkPolicy and security groups for TCP 53 from %s to %s.", node, node, addresses(direct))
-	case badVIP > 0 && badDirect == 0 && askedDirect > 0:
-		tell(ServiceBroken, ServiceRulesMissing, "%s does not translate the Service address of %s (%s), which works elsewhere, and its pod answers %s directly: kube-proxy on %s is dead or out of sync, or its rules were flushed. Check kube-proxy there.", node, s.name, addresses(virtual), node, node)
-	case badDirect > 0 && badVIP == 0 && len(virtual) > 0:
-		return // it works where it is used
-	default:
-		tell(kind, CauseUnknown, "%s fails from %s only (%s), while the mesh and other nodes are fine: something between %s and it filters. Check firewall, NetworkPolicy and security groups for that port.", title(s), node, addresses(s.views), node)
-	}
-}
-
-// localDrop says that the node itself refused to send, when it did.
-func (r *round) localDrop(s *service, node string) string {
-	for _, v := range s.views {
-		if v.codes[probe.CodeNotPermitted] > 0 && r.countOn(v.bad, node) > 0 {
-			return "; sending is not permitted, so it is an OUTPUT rule on " + node + " itself"
-		}
-	}
-	return ""
-}
-
 func (r *round) countOn(agents []int, node string) (n int) {
 	for _, i := range agents {
 		if r.View.Agent(i).Node == node {
@@ -222,11 +193,18 @@ func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kin
 	c.Kind, c.Severity, c.Cause, c.Confidence, c.Summary = kind, Critical, cause, 0.8, text
 	if cause != CauseUnknown {
 		c.proof = 1
+	} else {
+		c.hold = serviceHoldBare
+	}
+	for _, v := range s.views {
+		c.weight += len(v.bad) + len(v.slow)
 	}
 	c.Location = Location{Scope: scope, Nodes: nodes}
 	c.Check = "kubectl get endpointslices,pods -A -o wide"
 	if scope == ScopeNode {
-		c.Location.Culprit = nodes[0]
+		if len(nodes) == 1 {
+			c.Location.Culprit = nodes[0]
+		}
 		c.Severity = Warning
 		c.Check = "iptables -t nat -S KUBE-SERVICES; iptables -S; kubectl get pods -A -o wide -l k8s-app=kube-proxy"
 	}

@@ -19,6 +19,8 @@ type suspect struct {
 	peers []int
 	// weight is the number of bad paths, witnesses that of nodes on the other side.
 	weight, witnesses int
+	// inside says that it is about paths within nodes, those of peers.
+	inside bool
 	// partial says that healthy paths contradict a part of it.
 	partial bool
 	facts   sample
@@ -27,6 +29,8 @@ type suspect struct {
 // cells are the counts of a suspect's paths.
 type cells struct {
 	bad, known [mesh.PathKinds][ways]int32
+	// fresh are those of which only what is new fails.
+	fresh [mesh.PathKinds][ways]int32
 	// local is the class of the paths inside the node, heard whether anybody knows.
 	local [2]class
 	heard [2]bool
@@ -108,10 +112,18 @@ func effective(t *tally, c class, k mesh.PathKind, w way) int32 {
 		}
 		return d
 	case weak:
-		if l >= d {
-			return l + d
+		switch n := t.bad[conn][k][w]; {
+		case l >= d+n:
+			return l + d + n
+		case n >= l:
+			return 0
 		}
 		return l
+	case conn:
+		if n := t.bad[conn][k][w]; n >= l {
+			return l + n
+		}
+		return 0
 	}
 	return t.bad[c][k][w]
 }
@@ -127,6 +139,7 @@ func (p *picture) cellsOf(n int, c class, x *excuse) (out cells) {
 			}
 			out.known[k][w] = max(known, 0)
 			out.bad[k][w] = min(effective(t, c, k, w), out.known[k][w])
+			out.fresh[k][w] = t.bad[conn][k][w]
 		}
 	}
 	out.local, out.heard = p.nodes[n].local, p.nodes[n].heard

@@ -42,9 +42,12 @@ type track struct {
 	// rival is another reading of the same slot, and since when it is the better one.
 	rival      string
 	rivalSince time.Time
-	reopened   int
-	idText     string
-	since      time.Time
+	// peak is the most that it has weighed, faded since when it is less than half of that.
+	peak     int
+	faded    time.Time
+	reopened int
+	idText   string
+	since    time.Time
 }
 
 // NewTracker returns a Tracker that knows of nothing.
@@ -65,6 +68,8 @@ const (
 	closing = 3 * time.Second
 	// recovery is how long paths that were dead may still show loss: windows need 20 clean probes.
 	recovery = 15 * time.Second
+	// lastPaths is how long after most paths of a fault came back the last of them may take.
+	lastPaths = 6 * time.Second
 	// flapping is how soon after closing the same finding is one that flaps.
 	flapping = 2 * time.Minute
 )
@@ -83,6 +88,7 @@ func (t *Tracker) Round(in Input) []Finding {
 	t.meet(in)
 	r := &round{Input: in, tracker: t}
 	found := r.run()
+	t.align(found)
 	t.watch(found)
 	for i := range found {
 		t.take(&found[i])
@@ -122,11 +128,33 @@ func (t *Tracker) meet(in Input) {
 	}
 }
 
+// align gives candidates that say what an open finding says the slot of that, so that it stays the
+// same when its paths come to fail in another way.
+func (t *Tracker) align(found []candidate) {
+	taken := map[string]bool{}
+	for i := range found {
+		taken[found[i].slot] = true
+	}
+	for slot, k := range t.tracks {
+		if k.opened.IsZero() || !k.closed.IsZero() || taken[slot] {
+			continue
+		}
+		at := slices.IndexFunc(found, func(c candidate) bool {
+			other := t.tracks[c.slot]
+			return c.tag() == k.tag() && len(c.nodes) > 0 && (other == nil || other.opened.IsZero())
+		})
+		if at >= 0 {
+			delete(t.tracks, found[at].slot)
+			found[at].slot, taken[slot] = slot, true
+		}
+	}
+}
+
 // watch notes when the candidates last changed as a whole.
 func (t *Tracker) watch(found []candidate) {
 	sum := uint64(0)
 	for i := range found {
-		sum += nameHash(found[i].slot) * uint64(2*found[i].Explains+1)
+		sum += nameHash(found[i].slot) * uint64(2*found[i].weight+1)
 	}
 	if sum != t.shade {
 		t.shade, t.changed = sum, t.now
@@ -153,28 +181,56 @@ func (t *Tracker) take(c *candidate) {
 	k.seen = t.now
 	if k.opened.IsZero() {
 		k.candidate = *c
-		t.open(k)
+		if !t.recovering(c) {
+			t.open(k)
+		}
 		return
 	}
 	t.update(k, c)
 }
 
-// recovering reports whether a candidate is but the tail of a dead one that ends: lost probes stay
-// in the windows for a while.
+// recovering reports whether a candidate is but the tail of a graver one that ends: lost probes stay
+// in the windows for a while, and the last paths to come back look like a smaller fault. What
+// evidence shows is no tail.
 func (t *Tracker) recovering(c *candidate) bool {
-	if c.class == dead || c.class == fine {
+	if c.proof == 2 || c.weight == 0 {
 		return false
 	}
 	for _, k := range t.tracks {
-		if absent := t.now.Sub(k.seen); k.class != dead || k.opened.IsZero() || absent == 0 || absent > recovery {
+		absent := t.now.Sub(k.seen)
+		if k.class > c.class || k.class == fine && c.class != fine || k.opened.IsZero() || absent == 0 && !t.fades(k) || absent > recovery || k.slot == c.slot {
 			continue
 		}
 		wide := len(k.nodes) == 0 || len(c.nodes) == 0
-		if wide || slices.ContainsFunc(c.nodes, func(n string) bool { return slices.Contains(k.nodes, n) }) {
+		switch {
+		case c.class == k.class: // of services, too
+			if absent <= lastPaths && 2*c.weight < k.peak && (wide || subset(c.nodes, k.nodes)) {
+				return true
+			}
+		case c.class == fine || k.class > conn:
+		case wide || slices.ContainsFunc(c.nodes, func(n string) bool { return slices.Contains(k.nodes, n) }):
 			return true
 		}
 	}
 	return false
+}
+
+// count notes how many paths a finding explains by now.
+func (k *track) count(c *candidate, now time.Time) {
+	k.Explains, k.weight, k.peak = c.Explains, c.weight, max(k.peak, c.weight)
+	switch {
+	case 2*k.weight >= k.peak:
+		k.faded = time.Time{}
+	case k.faded.IsZero():
+		k.faded = now
+	}
+}
+
+// fades reports whether most of what a finding once explained has lately become well again.
+func (t *Tracker) fades(k *track) bool { return !k.faded.IsZero() && t.now.Sub(k.faded) < recovery }
+
+func subset(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(n string) bool { return !slices.Contains(all, n) })
 }
 
 // open says a pending finding once it has lasted and the picture is settled.
@@ -184,7 +240,7 @@ func (t *Tracker) open(k *track) {
 	if age < k.hold || !settled && age < k.hold+patience || k.wait && age < k.hold+longPatience {
 		return
 	}
-	k.opened = t.now
+	k.opened, k.peak = t.now, k.weight
 	k.since = k.Since
 	if k.since.IsZero() || k.since.After(k.appeared) {
 		k.since = k.appeared
@@ -196,30 +252,33 @@ func (t *Tracker) open(k *track) {
 
 const (
 	// rivalHold is how long another reading with as good a ground must last to replace the first,
-	// weakHold one with less: evidence stops coming while what it showed lasts.
+	// bareHold one where neither has any, weakHold one with less: evidence stops coming while what it
+	// showed lasts.
 	rivalHold = 3 * time.Second
+	bareHold  = 8 * time.Second
 	weakHold  = 30 * time.Second
 )
 
 // update takes what a later round says of an open finding. Numbers follow; words change only with
 // the kind, the cause or the place, so that nobody reads another sentence each second.
 func (t *Tracker) update(k *track, c *candidate) {
-	explains := c.Explains
-	if k.tag() == c.tag() {
+	k.count(c, t.now)
+	if k.tag() == c.tag() && len(c.variant) <= len(k.variant) {
 		k.rival = ""
-		k.Explains, k.Confidence = explains, max(k.Confidence, c.Confidence)
+		k.Confidence = max(k.Confidence, c.Confidence)
 		return
 	}
-	if k.rival != c.tag() {
-		k.rival, k.rivalSince = c.tag(), t.now
+	if rival := c.tag() + c.variant; k.rival != rival {
+		k.rival, k.rivalSince = rival, t.now
 	}
 	held := t.now.Sub(k.rivalSince)
 	switch {
+	case t.fades(k) && c.proof < 2: // the last paths of a fault that ends are no other fault
+		return
 	case c.proof > k.proof:
-	case c.proof == k.proof && (held >= rivalHold || t.now.Sub(k.opened) < rivalHold && held >= calm):
+	case c.proof == k.proof && (held >= rivalHold && c.proof > 0 || held >= bareHold || t.now.Sub(k.opened) < rivalHold && held >= calm):
 	case held >= weakHold:
 	default:
-		k.Explains = explains
 		return
 	}
 	k.candidate, k.rival = *c, ""
@@ -227,7 +286,7 @@ func (t *Tracker) update(k *track, c *candidate) {
 
 // tag tells readings of one slot apart.
 func (c *candidate) tag() string {
-	return fmt.Sprint(c.Kind, c.Cause, c.Location, c.variant)
+	return fmt.Sprint(c.Kind, c.Cause, c.Location)
 }
 
 // findings lists what is open and closes what has ended.

@@ -68,7 +68,12 @@ func (p *picture) clusterWords(d *reading) (string, string) {
 		return fmt.Sprintf("%d paths fail, scattered over many pairs in no pattern that names a place or a cause. Look at the matrix; several faults at once may look so.", d.weight), "netcheck matrix"
 	}
 	where := "between all nodes"
-	if d.network == "pod" {
+	switch {
+	case d.inside && d.kind == NodeRoutingBroken:
+		return fmt.Sprintf("On most nodes (%s) pods and their own node do not reach each other, while all paths between nodes are fine. Check policy rules, routes and filters there, and what was rolled out last.", enumerate(p.names(d.peers))), "ip rule; ip route show table all"
+	case d.inside:
+		where = "between pods and their own node, on most nodes,"
+	case d.network == "pod":
 		where = "between pods of all nodes"
 	}
 	return p.qualityWords(d, where, "")

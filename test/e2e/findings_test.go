@@ -177,7 +177,7 @@ func judge(t *testing.T, c *cluster.Cluster, v *verdict) (s score) {
 	}
 	heal()
 	awaitQuiet(t, c)
-	t.Logf("VERDICT %-26s at %v located %-5v cause %-5v wrong %d after %.1f s", v.fault, nodes[:v.args], s.located, s.caused, len(s.wrong), s.took.Seconds())
+	t.Logf("VERDICT %-26s at %v located %-5v cause %-5v wrong %d after %.1f s, broken at %s", v.fault, nodes[:v.args], s.located, s.caused, len(s.wrong), s.took.Seconds(), began.UTC().Format("15:04:05"))
 	for _, w := range s.wrong {
 		t.Logf("  wrong: %s", w)
 	}

@@ -1,0 +1,62 @@
+package diagnose
+
+import "slices"
+
+// fold drops readings that are consequences of another one. What evidence shows at one place may
+// break paths of a second one that the counts alone cannot tell from a fault of its own: a node that
+// took another's pod network has lost the way to its own pods as well. So a cause that is shown
+// explains whatever stays unexplained at the nodes that it names.
+func fold(all []reading) (kept []reading) {
+	for i := range all {
+		d := &all[i]
+		if at := slices.IndexFunc(kept, func(by reading) bool { return by.same(d) }); at >= 0 {
+			kept[at].weight += d.weight
+			continue
+		}
+		if !slices.ContainsFunc(all, func(by reading) bool { return by.accounts(d) }) {
+			kept = append(kept, *d)
+		}
+	}
+	return kept
+}
+
+// same reports whether d is r once more: chance or time made some of the paths fail in another way.
+func (r *reading) same(d *reading) bool {
+	return r.kind == d.kind && r.cause == d.cause && r.scope == d.scope && len(r.places()) > 0 && slices.Equal(r.places(), d.places())
+}
+
+// accounts reports whether d is a consequence of r, of which evidence shows the cause.
+func (r *reading) accounts(d *reading) bool {
+	if r.suspect == d.suspect || !r.shown && !r.walls() || d.shown || r.class > d.class || r.network == "pod" && d.network == "host" {
+		return false
+	}
+	if r.scope == ScopeCluster {
+		return d.scope == ScopeCluster
+	}
+	own, others := r.places(), d.places()
+	if len(others) == 0 {
+		return false
+	}
+	if d.scope == ScopePair && r.scope == ScopeNode { // the node's own paths that are left over
+		others = slices.DeleteFunc(others, func(n int) bool { return !slices.Contains(own, n) })
+		return len(others) > 0
+	}
+	return !slices.ContainsFunc(others, func(n int) bool { return !slices.Contains(own, n) })
+}
+
+// walls reports whether a reading is of a firewall that lets nothing new in: single ports and
+// protocols need no explanation then.
+func (r *reading) walls() bool { return r.kind == PortBlocked && r.shape == shapeWall }
+
+// places are the nodes that a reading names.
+func (r *reading) places() (list []int) {
+	switch {
+	case r.scope == ScopePair:
+		list = []int{r.a, r.b}
+	case r.scope == ScopeNode && r.peer >= 0:
+		list = []int{r.node, r.peer}
+	case r.scope == ScopeNode:
+		list = []int{r.node}
+	}
+	return list
+}

@@ -1,0 +1,64 @@
+package diagnose
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// A node that took another's pod network has lost the way to its own pods, which looks like a
+// policy by itself.
+func TestAConflictExplainsThePodsOfBothNodes(t *testing.T) {
+	const k, o = 1, 4
+	w := newWorld(t, 6, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			if e, hit := overlayOf(true, false)(k, o, from, to); hit {
+				return e, true
+			}
+			return dies(true, false), from.node != to.node && to == place{o, mesh.Pod}
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{o, mesh.Host}) {
+				s.Link("cni0").Addrs = []netip.Prefix{netip.PrefixFrom(gateway(k), 24)}
+			}
+		}})
+	for _, wrong := range w.check(w.run(14*time.Second), truth{kind: AddressConflict, cause: DuplicatePodCIDR, nodes: []int{k, o}}) {
+		t.Error(wrong)
+	}
+	w.onlyEver(AddressConflict)
+}
+
+// Large packets that vanish make connections hang as well: that is no fault of the agent.
+func TestAnMTUBlackHoleExplainsConnectionsThatHang(t *testing.T) {
+	const k = 2
+	w := newWorld(t, 5, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			switch {
+			case !touches(from, to, k) || !kindIs(from, to, pp, hp):
+				return effect{}, false
+			case from.node == k:
+				return effect{fails: bigAndTCP, size: 1400, forth: true}, true
+			}
+			return effect{fails: onlyTCP, code: probe.CodeHung, back: true}, true
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{k, mesh.Host}) {
+				s.Link("flannel.1").MTU = 1400
+				grow(s, probe.IPFragFails, 344)
+				grow(s, probe.IPOutDiscards, 344)
+			}
+		}})
+	for _, wrong := range w.check(w.run(14*time.Second), truth{kind: MTUBlackhole, cause: FragNeededFiltered, nodes: []int{k}}) {
+		t.Error(wrong)
+	}
+	w.onlyEver(MTUBlackhole)
+}

@@ -1,0 +1,120 @@
+package diagnose
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"netchecker/mesh"
+)
+
+// cutNodes are the nodes whose trouble with services is a consequence of a finding, if it began
+// before the time given: what begins after the finding's paths are well again is another matter.
+type cutNodes struct {
+	view  *mesh.View
+	nodes map[string]time.Time
+	all   time.Time
+	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
+	pods []podPlace
+}
+
+type podPlace struct {
+	addr netip.Addr
+	node string
+}
+
+// consequences are the kinds that make services fail where they are.
+var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayBroken, ForwardingBroken, PodAttachmentBroken, PodEgressBlocked,
+	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, ProtocolBlocked, Unexplained, MTUBlackhole, HighLatency}
+
+func (r *round) cutOff() *cutNodes {
+	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}}
+	mark := func(f *Finding, until time.Time) {
+		if f.Severity == Info || f.Cause == AgentPortBlocked || !slices.Contains(consequences, f.Kind) {
+			return
+		}
+		if f.Location.Scope == ScopeCluster && until.After(cut.all) {
+			cut.all = until
+		}
+		for _, n := range f.Location.Nodes {
+			if until.After(cut.nodes[n]) {
+				cut.nodes[n] = until
+			}
+		}
+	}
+	for i := range r.found {
+		mark(&r.found[i].Finding, r.Now.Add(time.Hour))
+	}
+	for _, k := range r.tracker.tracks { // services take longer to recover than paths
+		if !k.opened.IsZero() && r.Now.Sub(k.seen) < 2*recovery {
+			mark(&k.Finding, k.seen.Add(time.Second))
+		}
+	}
+	for i := range r.View.Len() {
+		if m := r.View.Agent(i); m.Primary().IsValid() {
+			cut.pods = append(cut.pods, podPlace{m.Primary(), m.Node})
+		}
+	}
+	return cut
+}
+
+func (c *cutNodes) touches(k mesh.Key, began time.Time) bool {
+	return began.Before(c.all) || began.Before(c.nodes[k.Node])
+}
+
+// hosts is until when the node on which an address lives is cut off; the zero time when it is not.
+func (c *cutNodes) hosts(address string) time.Time { return c.nodes[c.home(address)] }
+
+// home is the node on which an address lives: that of the agent whose address is nearest, if that is
+// a matter of one subnet; "" when that is not known.
+func (c *cutNodes) home(address string) string {
+	addr, ok := addrOf(address)
+	if !ok {
+		return ""
+	}
+	best, node, tie := 0, "", false
+	for _, p := range c.pods {
+		bits := commonBits(addr, p.addr)
+		switch {
+		case bits > best:
+			best, node, tie = bits, p.node, false
+		case bits == best && p.node != node:
+			tie = true
+		}
+	}
+	if tie || best < addr.BitLen()*5/8 {
+		return ""
+	}
+	return node
+}
+
+// addrOf is the address in host:port or a URL; false for names.
+func addrOf(text string) (netip.Addr, bool) {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		text = u.Host
+	}
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr(), true
+	}
+	a, err := netip.ParseAddr(text)
+	return a, err == nil
+}
+
+func commonBits(a, b netip.Addr) int {
+	if a.BitLen() != b.BitLen() {
+		return 0
+	}
+	x, y := a.AsSlice(), b.AsSlice()
+	for i := range x {
+		if d := x[i] ^ y[i]; d != 0 {
+			n := 0
+			for d&0x80 == 0 {
+				d <<= 1
+				n++
+			}
+			return 8*i + n
+		}
+	}
+	return a.BitLen()
+}
