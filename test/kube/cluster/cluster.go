@@ -233,6 +233,12 @@ func (c *Cluster) Path(parts ...string) string {
 	return filepath.Join(append([]string{c.folder.Dir}, parts...)...)
 }
 
+// Enter is the command that enters the control plane's namespaces, to be followed by another one.
+func (c *Cluster) Enter() []string { return slices.Clone(c.space.enter) }
+
+// Bin is the folder with kubectl and the other programs of Kubernetes.
+func (c *Cluster) Bin() string { return c.store.Bin() }
+
 // Env is the environment for programs that should find kubectl and the cluster.
 func (c *Cluster) Env() []string {
 	return append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "PATH="+c.store.Bin()+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")

@@ -174,13 +174,19 @@ func (n *Node) Exec(ctx context.Context, name string, args ...string) (string, e
 	return string(out), err
 }
 
+// Enter is the command that enters the node's namespaces, to be followed by another one.
+func (n *Node) Enter() []string { return slices.Clone(n.space.enter) }
+
 // HTTP returns a client on the node's own network: it reaches services and the pods of all nodes.
 func (n *Node) HTTP() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: n.space.dial, DisableKeepAlives: true}}
 }
 
 func (n *Node) importImage(ctx context.Context, file string) error {
-	_, err := n.ctr(ctx, "images", "import", file)
+	file, err := filepath.Abs(file) // commands on a node start in /
+	if err == nil {
+		_, err = n.ctr(ctx, "images", "import", file)
+	}
 	return err
 }
 
