@@ -19,11 +19,20 @@ const dialMost = 4 * time.Second
 
 const receiveBuffer = 2 << 20 // bytes; what the kernel grants of it
 
-// socket is one UDP and one TCP socket. Memberlist has its own, but that one cannot set options
-// before it binds, allocates 64 KiB per packet and leaves connections open when it shuts down.
+// socket is a UDP and a TCP socket, and another UDP socket to send from. Memberlist has its own
+// transport, but that one cannot set options before it binds, allocates 64 KiB per packet and leaves
+// connections open when it shuts down.
+//
+// Packets are not sent from the port that receives, since most clusters masquerade what a pod sends
+// to a node: with its source port kept, a pod's packet from port 8096 to that of another node makes a
+// connection whose answers are all packets from that node to port 8096 of the pod's own node. So the
+// packets for the agent in the host network went to the one in the pod network. (Seen on a real
+// cluster: "Got ping for unexpected node". Memberlist answers to the address that a ping names, not
+// to the one that it came from.)
 type socket struct {
 	advertise netip.AddrPort
-	udp       *net.UDPConn
+	udp       *net.UDPConn // receives
+	out       *net.UDPConn // sends
 	tcp       net.Listener
 	packets   chan *memberlist.Packet
 	streams   chan net.Conn
@@ -75,8 +84,13 @@ func listenOnce(bind netip.AddrPort, stats *counters, log *slog.Logger) (*socket
 		tcp.Close()
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
+	out, err := config.ListenPacket(ctx, "udp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		cancel()
+		return nil, errors.Join(fmt.Errorf("gossip: %w", err), tcp.Close(), udp.Close())
+	}
 	s := &socket{
-		udp: udp.(*net.UDPConn), tcp: tcp, stats: stats, log: log, ctx: ctx, cancel: cancel,
+		udp: udp.(*net.UDPConn), out: out.(*net.UDPConn), tcp: tcp, stats: stats, log: log, ctx: ctx, cancel: cancel,
 		packets: make(chan *memberlist.Packet, 64), streams: make(chan net.Conn),
 		conns: map[*stream]struct{}{},
 	}
@@ -102,7 +116,7 @@ func (s *socket) WriteToAddress(b []byte, a memberlist.Address) (time.Time, erro
 	if err != nil {
 		return time.Time{}, err
 	}
-	n, err := s.udp.WriteToUDPAddrPort(b, to)
+	n, err := s.out.WriteToUDPAddrPort(b, to)
 	if err == nil {
 		s.stats.packetsSent.Add(1)
 		s.stats.bytesSent.Add(uint64(n))
@@ -130,7 +144,7 @@ func (s *socket) DialAddressTimeout(a memberlist.Address, timeout time.Duration)
 // Shutdown closes everything, also connections in use, and waits for both readers.
 func (s *socket) Shutdown() error {
 	s.cancel()
-	err := errors.Join(s.tcp.Close(), s.udp.Close())
+	err := errors.Join(s.tcp.Close(), s.udp.Close(), s.out.Close())
 	s.mu.Lock()
 	conns := s.conns
 	s.conns = nil

@@ -60,7 +60,7 @@ func TestSegmentsAndPacketsStaySmall(t *testing.T) {
 				}
 			}
 			if ip.Is4() {
-				if got := sockopt(t, s.udp, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); got != unix.IP_PMTUDISC_DONT {
+				if got := sockopt(t, s.out, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER); got != unix.IP_PMTUDISC_DONT {
 					t.Errorf("IP_MTU_DISCOVER %d, want %d", got, unix.IP_PMTUDISC_DONT)
 				}
 			}
@@ -78,11 +78,15 @@ func TestEveryAddressOfBothFamilies(t *testing.T) {
 		}
 		select {
 		case p := <-s.PacketCh():
-			if got := p.From.(*net.UDPAddr).AddrPort(); string(p.Buf) != "hello" || got != from.advertise {
-				t.Errorf("%q from %v, want hello from %v", p.Buf, got, from.advertise)
+			got := p.From.(*net.UDPAddr).AddrPort()
+			if string(p.Buf) != "hello" || got.Addr() != from.advertise.Addr() {
+				t.Errorf("%q from %v, want hello from %v", p.Buf, got, from.advertise.Addr())
 			}
-			if _, err := s.WriteTo([]byte("back"), p.From.String()); err != nil {
-				t.Errorf("answering %v: %v", p.From, err)
+			if got.Port() == from.port() {
+				t.Errorf("sent from the port that receives, %v: masqueraded, it takes what is meant for the node", got)
+			}
+			if _, err := s.WriteTo([]byte("back"), from.advertise.String()); err != nil {
+				t.Errorf("answering %v: %v", from.advertise, err)
 			}
 		case <-time.After(5 * time.Second):
 			t.Errorf("nothing came over %s", addr)
