@@ -91,7 +91,7 @@ ip link set kv%[1]d master kbr0 up`, n.index, n.space.pid)
 		text, _ := os.ReadFile(n.path("boot.log"))
 		return fmt.Errorf("%w; node.sh: %s", err, text)
 	}
-	prepared := fmt.Sprintf("/proc/%d/root/run/prepared", n.space.pid)
+	prepared := filepath.Join("/proc", strconv.Itoa(n.space.pid), "root", "run", "prepared")
 	for {
 		if _, err := os.Stat(prepared); err == nil {
 			break
