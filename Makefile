@@ -10,6 +10,8 @@ HEAVY        ?= test/lab test/e2e test/kube test/load test/sim
 # Packages that run without the race detector: with it, timers in the bubbles of testing/synctest now
 # and then crash the runtime (seen in mesh/gossip), and readings miss their time limits.
 PLAIN        ?= mesh/gossip probe/evidence
+# Modules beside the product's, so that their requirements do not become its own.
+MODULES      ?= tools test/deploy
 TEST_TIMEOUT ?= 20m
 TEST_SUMMARY ?=
 PKG          ?= ./...
@@ -54,7 +56,7 @@ image: ## images of server and agent in bin/images/, OCI archives for PLATFORMS,
 .PHONY: test
 test: setup build ## everything: setup, build, check, all tests with the race detector
 	@failed=; $(MAKE) --no-print-directory --keep-going check || failed="make check"; \
-	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -plain "$(PLAIN)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" $(PKG)
+	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -plain "$(PLAIN)" -modules "$(MODULES)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" $(PKG)
 
 .PHONY: setup
 setup: ## as root: install the programs that tests need
@@ -66,10 +68,13 @@ fmt:
 	@bad=$$(gofmt -l $(ROOMS)); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 vet:
 	go vet ./...
+	@for m in $(MODULES); do echo "go vet in $$m"; (cd $$m && go vet ./...) || exit 1; done
 fix:
 	go fix -diff ./...
+	@for m in $(MODULES); do (cd $$m && go fix -diff ./...) || exit 1; done
 lint:
 	$(TOOL) staticcheck ./...
+	@for m in $(MODULES); do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
 vuln:
 	@tools/govulncheck.sh
 tree:

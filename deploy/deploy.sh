@@ -22,6 +22,8 @@
 # env: SERVER_REPLICAS - number of servers                                         [1]
 # env: PROBE_PORT, GOSSIP_PORT - ports of the agents, also on the nodes            [8095, 8096]
 # env: AUTH - kubernetes or none: how agents prove who they are                    [none]
+# env: EVIDENCE - privileged lets the agents of the host network read the packet filter: as root
+#      with NET_ADMIN and nothing else                                             [basic]
 # env: ALLOW_OLD_AGENTS - if true, take the reports of old agents, which are not signed [false]
 # env: SERVER_ARGS, AGENT_ARGS - further flags of the programs, separated by spaces
 # env: MON_NS - the namespace of the Prometheus operator's objects                 [monitoring]
@@ -62,6 +64,7 @@ SERVER_REPLICAS=${SERVER_REPLICAS:-1}
 PROBE_PORT=${PROBE_PORT:-8095}
 GOSSIP_PORT=${GOSSIP_PORT:-8096}
 AUTH=${AUTH:-none}
+EVIDENCE=${EVIDENCE:-basic}
 ALLOW_OLD_AGENTS=${ALLOW_OLD_AGENTS:-false}
 SERVER_ARGS=${SERVER_ARGS:-}
 AGENT_ARGS=${AGENT_ARGS:-}
@@ -100,6 +103,7 @@ check() {
     done
     matches USE_ETCD_ENDPOINT '|true|false' "true or false"
     matches AUTH 'kubernetes|none' "kubernetes or none"
+    matches EVIDENCE 'basic|privileged' "basic or privileged"
     number NODE_PORT 1 65535
     # The programs do not run as root, which could have the lower ones.
     for name in SERVER_PORT PROBE_PORT GOSSIP_PORT; do
@@ -129,7 +133,7 @@ etcd_urls() {
         members=$(ETCDCTL_API=3 etcdctl --endpoints="$ETCD_ENDPOINT" member list) || fail "etcdctl --endpoints=$ETCD_ENDPOINT member list: failed"
         ETCD_ENDPOINT=$(awk -F', ' '{print $5}' <<<"$members" | paste -sd, -)
     fi
-    matches ETCD_ENDPOINT 'https?://[][.:A-Za-z0-9-]+(,https?://[][.:A-Za-z0-9-]+)*' "URLs such as https://192.0.2.1:2379, separated by commas"
+    matches ETCD_ENDPOINT 'https?://[]A-Za-z0-9.:[-]+(,https?://[]A-Za-z0-9.:[-]+)*' "URLs such as https://192.0.2.1:2379, separated by commas"
     echo "[etcd_endpoint] information of etcd: $ETCD_ENDPOINT"
 }
 
@@ -155,9 +159,14 @@ flags() {
 values() {
     STORE_ARGS='' SERVER_MOUNTS='' SERVER_VOLUMES='' SERVER_NODE_SELECTOR='' MONITOR_LABELS=''
     STRATEGY='strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}'
+    HOSTNET_ARGS='' HOSTNET_NON_ROOT=true HOSTNET_USER=65532 HOSTNET_CAPABILITIES='{drop: [ALL]}'
+    if [[ $EVIDENCE == privileged ]]; then
+        HOSTNET_ARGS='- -evidence=privileged' HOSTNET_NON_ROOT=false HOSTNET_USER=0
+        HOSTNET_CAPABILITIES='{drop: [ALL], add: [NET_ADMIN]}'
+    fi
+    [[ $ALLOW_OLD_AGENTS != true ]] || SERVER_ARGS="-allow-unauthenticated-reports $SERVER_ARGS"
     flags SERVER_ARGS
     flags AGENT_ARGS
-    [[ $ALLOW_OLD_AGENTS != true ]] || add SERVER_ARGS '- -allow-unauthenticated-reports'
     if [[ $USE_ETCD_ENDPOINT == true ]]; then
         add STORE_ARGS "- -etcd-endpoints=$ETCD_ENDPOINT"
     fi
@@ -256,14 +265,25 @@ look_at_namespace() {
         fail "namespace $NS enforces PodSecurity $level, which forbids agents in the host network; label it pod-security.kubernetes.io/enforce=privileged or take another one"
 }
 
-has_operator() {
+# look_for_operator sets OPERATOR to true when there is a Prometheus operator with its namespace.
+look_for_operator() {
     local kind found
+    OPERATOR=false
     for kind in servicemonitors podmonitors prometheusrules; do
         found=$(kubectl get crd "$kind.monitoring.coreos.com" --ignore-not-found -o name)
-        [[ -n $found ]] || return 1
+        [[ -n $found ]] || return 0
     done
     found=$(kubectl get namespace "$MON_NS" --ignore-not-found -o name)
-    [[ -n $found ]]
+    [[ -z $found ]] || OPERATOR=true
+}
+
+# look_for_old_binding sets OLD_BINDING to true when the original's is there: cluster-admin for every
+# pod of the namespace that has no service account of its own.
+look_for_old_binding() {
+    local found
+    OLD_BINDING=false
+    found=$(kubectl get clusterrolebinding rds-admin-binding --ignore-not-found -o 'jsonpath={.roleRef.name} {.subjects[*].name}')
+    [[ $found != "cluster-admin system:serviceaccount:$NS:default" ]] || OLD_BINDING=true
 }
 
 random_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
@@ -294,14 +314,6 @@ stringData:
 END
 }
 
-# old_binding says whether the original's binding is there: cluster-admin for every pod of the
-# namespace that has no service account of its own.
-old_binding() {
-    local found
-    found=$(kubectl get clusterrolebinding rds-admin-binding --ignore-not-found -o 'jsonpath={.roleRef.name} {.subjects[*].name}')
-    [[ $found == "cluster-admin system:serviceaccount:$NS:default" ]]
-}
-
 deploy() {
     echo "Deploying netchecker server and agents"
     if [[ $OURS == true ]]; then
@@ -314,12 +326,12 @@ deploy() {
     for name in "${FILES[@]}"; do
         kubectl apply -f "$KUBE_DIR/netchecker-$name.yml"
     done
-    if has_operator; then
+    if [[ $OPERATOR == true ]]; then
         kubectl apply -f "$KUBE_DIR/mon.yml"
     else
         echo "no Prometheus operator, or no namespace $MON_NS: $KUBE_DIR/mon.yml is written but not applied; for a Prometheus without operator see deploy/monitoring"
     fi
-    if old_binding; then
+    if [[ $OLD_BINDING == true ]]; then
         echo "the old netchecker's ClusterRoleBinding is still there and not needed any more: kubectl delete clusterrolebinding rds-admin-binding"
     fi
 }
@@ -327,14 +339,14 @@ deploy() {
 purge() {
     echo "Erasing netchecker server and agents"
     local i
-    if has_operator; then
+    if [[ $OPERATOR == true ]]; then
         kubectl delete --ignore-not-found -f "$KUBE_DIR/mon.yml"
     fi
     for ((i = ${#FILES[@]} - 1; i >= 0; i--)); do
         kubectl delete --ignore-not-found --cascade=foreground -f "$KUBE_DIR/netchecker-${FILES[i]}.yml"
     done
     kubectl -n "$NS" delete --ignore-not-found secret netchecker-keys
-    if old_binding; then
+    if [[ $OLD_BINDING == true ]]; then
         kubectl delete clusterrolebinding rds-admin-binding
     fi
     if [[ $OURS == true ]]; then
@@ -363,6 +375,8 @@ main() {
     # check there are nodes in the cluster
     kubectl get nodes || fail "kubectl get nodes: failed, so nothing was changed"
     look_at_namespace
+    look_for_operator
+    look_for_old_binding
     write
     if [[ $PURGE == true ]]; then
         purge

@@ -19,6 +19,7 @@ import (
 type options struct {
 	heavy   []string // suffixes of import paths
 	plain   []string // the same, without the race detector
+	modules []string // folders of further modules, all of whose packages run last
 	timeout time.Duration
 	failed  string
 	summary string
@@ -32,12 +33,14 @@ func main() {
 	var o options
 	heavy := flag.String("heavy", "", "`packages`, relative to the module, to run last and one at a time")
 	plain := flag.String("plain", "", "`packages`, relative to the module, to run one at a time and without the race detector")
+	modules := flag.String("modules", "", "`folders` of further modules, whose packages run last and without the race detector")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit of one package")
 	flag.StringVar(&o.failed, "failed", "", "`name` of something that failed before, to be counted as well")
 	flag.StringVar(&o.summary, "summary", "", "`file` to write the closing line to")
 	flag.BoolVar(&o.race, "race", true, "use the race detector where there is a C compiler")
 	flag.Parse()
 	o.heavy, o.plain, o.targets = strings.Fields(*heavy), strings.Fields(*plain), flag.Args()
+	o.modules = strings.Fields(*modules)
 	ok, err := run(ctx, o, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "run:", err)
@@ -70,7 +73,13 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 			continue
 		}
 		o.race = group.race
-		if err := goTest(ctx, o, s, append(group.flags, group.packages...)); err != nil {
+		if err := goTest(ctx, o, s, ".", append(group.flags, group.packages...)); err != nil {
+			return false, err
+		}
+	}
+	o.race = false // there is nothing of ours to race in what renders and packs files
+	for _, folder := range o.modules {
+		if err := goTest(ctx, o, s, folder, []string{"./..."}); err != nil {
 			return false, err
 		}
 	}
@@ -84,13 +93,14 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 	return s.failed == 0, nil
 }
 
-// goTest runs one group. That tests fail is no error: the score has them.
-func goTest(ctx context.Context, o options, s *score, args []string) error {
+// goTest runs one group in a folder. That tests fail is no error: the score has them.
+func goTest(ctx context.Context, o options, s *score, folder string, args []string) error {
 	flags := []string{"test", "-json", "-shuffle=on", "-timeout=" + o.timeout.String()}
 	if o.race {
 		flags = append(flags, "-race")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(flags, args...)...)
+	cmd.Dir = folder
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stderr = os.Stderr
@@ -109,7 +119,7 @@ func goTest(ctx context.Context, o options, s *score, args []string) error {
 	err = cmd.Wait()
 	if _, exited := errors.AsType[*exec.ExitError](err); exited && ctx.Err() == nil {
 		if s.failed == before {
-			s.fail("go test: " + err.Error())
+			s.fail("go test in " + folder + ": " + err.Error())
 		}
 		err = nil
 	}

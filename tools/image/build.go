@@ -83,7 +83,7 @@ func imageOf(s spec, b binary) (v1.Image, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := static(content); err != nil {
+	if err := static(content, b.platform.Architecture); err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", b.file, err)
 	}
 	program := "/" + path.Base(b.file)
@@ -111,11 +111,17 @@ func imageOf(s spec, b binary) (v1.Image, int64, error) {
 	return image, size, err
 }
 
+// machines are the architectures as an ELF file names them.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
 // static refuses what cannot run in an image that holds nothing else.
-func static(content []byte) error {
+func static(content []byte, arch string) error {
 	file, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil {
 		return err
+	}
+	if want, known := machines[arch]; known && file.Machine != want {
+		return fmt.Errorf("is for %s", file.Machine)
 	}
 	libraries, err := file.ImportedLibraries()
 	if err == nil && len(libraries) > 0 {

@@ -1,0 +1,4 @@
+// Command hello is what the tests pack.
+package main
+
+func main() { println("hello") }
