@@ -71,7 +71,7 @@ func writeError(w http.ResponseWriter, status int, text string) {
 func (s *Server) explain(status int, r *http.Request) string {
 	switch status {
 	case http.StatusNotFound:
-		return fmt.Sprintf("no such page %q: see / for those there are", clip(r.URL.Path))
+		return fmt.Sprintf("no such page %q: see /api/v1/ for those there are", clip(r.URL.Path))
 	case http.StatusMethodNotAllowed:
 		return fmt.Sprintf("method %s is not allowed here", clip(r.Method))
 	}

@@ -49,7 +49,7 @@ func (s *Server) getFindings(c echo.Context) error {
 	return c.JSONBlob(http.StatusOK, body)
 }
 
-// indexText names the pages.
+// indexText names what there is.
 const indexText = `netchecker server %s
 
 /api/v1/connectivity_check       200 when every agent reports, 400 with the list of those that do not; ?matrix=true also checks the paths
@@ -58,6 +58,9 @@ const indexText = `netchecker server %s
     &path=pod-to-pod             also: host-to-pod, pod-to-host, host-to-host
     &source=NODE&destination=NODE
 /api/v1/findings                 what is broken, and why
+/api/v1/overview                 the state of every pair in a few bytes; ?since=VERSION tells what is new
+/api/v1/events                   the same as server-sent events
+/api/v1/openapi.yaml             the description of all this
 /api/v1/agents/                  the last report of each agent
 /api/v1/agents/NAME              that of one agent
 /api/v1/ping                     200
@@ -65,7 +68,7 @@ const indexText = `netchecker server %s
 /healthz /readyz                 for Kubernetes
 `
 
-// index serves GET / until a page is mounted there.
+// index serves GET /api/v1/, and GET / when no page is mounted there.
 func (s *Server) index(c echo.Context) error {
 	return c.String(http.StatusOK, fmt.Sprintf(indexText, s.cfg.Version))
 }

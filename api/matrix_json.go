@@ -24,19 +24,7 @@ func (m *snapshot) writeJSON(w io.Writer) error {
 	j.raw(`","nodes":[`)
 	m.nodes(j)
 	j.raw(`],"paths":{`)
-	for k, counts := range m.view.Counts() {
-		if k > 0 {
-			j.raw(",")
-		}
-		j.text(mesh.PathKind(k).String())
-		j.raw(`:{"total":`)
-		j.int(counts.Total)
-		for _, s := range [...]probe.State{probe.OK, probe.Degraded, probe.Failing, probe.Unknown} {
-			j.raw(`,"` + s.String() + `":`)
-			j.int(counts.ByState[s])
-		}
-		j.raw("}")
-	}
+	j.counts(m.view)
 	j.raw(`},"pairs":[`)
 	m.pairs(j)
 	j.raw(`],"findings":`)

@@ -120,6 +120,11 @@ type Server struct {
 	reports intake
 	rows    intake
 
+	overview overview
+	streams  slots
+	ending   chan struct{} // closed by EndStreams
+	endOnce  sync.Once
+
 	stateMu sync.Mutex // guards the two below
 	state   probe.State
 	stateAt time.Time
@@ -148,7 +153,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, started: cfg.Now(), codec: mesh.NewCodec(),
 		runs: runs{byName: map[string]*run{}, most: cfg.MaxAgents}, mounted: map[string]http.Handler{},
 		bodyTime: bodyTime, bodies: budget{most: maxInFlight},
-		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, maxAnswers), scrapes: make(slots, maxScrapes)}
+		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, maxAnswers), scrapes: make(slots, maxScrapes),
+		streams: make(slots, maxStreams), ending: make(chan struct{})}
 	s.book.init()
 	s.news.init()
 	if cfg.Expected == nil {
@@ -182,6 +188,10 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/ping", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 	read("/api/v1/matrix", s.getMatrix, large(s.answers))
 	read("/api/v1/findings", s.getFindings)
+	read("/api/v1/overview", s.getOverview)
+	e.GET("/api/v1/events", s.getEvents)
+	read("/api/v1/", s.index)
+	read("/api/v1/openapi.yaml", openAPI)
 	read("/healthz", s.healthz)
 	read("/readyz", s.readyz)
 	if s.mounted["/"] == nil {
