@@ -17,6 +17,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/api/metrics"
+	"netchecker/api/web"
 	"netchecker/mesh"
 	"netchecker/mesh/gossip"
 	"netchecker/probe/service"
@@ -110,11 +111,12 @@ func Run(ctx context.Context, cfg Config) error {
 
 func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listener) error {
 	conns := api.MaxConns()
-	web := api.HTTPServer(face.Handler(), conns)
-	web.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	front := api.HTTPServer(face.Handler(), conns)
+	front.RegisterOnShutdown(face.EndStreams)
+	front.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		if err := web.Serve(api.LimitListener(listener, conns)); !errors.Is(err, http.ErrServerClosed) {
+		if err := front.Serve(api.LimitListener(listener, conns)); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -128,8 +130,8 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 				s.log.Warn("leave", "error", err)
 			}
 		}
-		if err := web.Shutdown(fresh); err != nil {
-			return web.Close()
+		if err := front.Shutdown(fresh); err != nil {
+			return front.Close()
 		}
 		return nil
 	})
@@ -173,6 +175,11 @@ func (s *Server) face(kept api.Store) (*api.Server, error) {
 	}
 	face.SetServices(serviceTargets(s.cfg.Services))
 	face.Mount("/metrics", metrics.Server(face, s.cfg.Version, s.cfg.PairMetricsNodes))
+	page, err := web.Handler()
+	if err != nil {
+		return nil, err
+	}
+	face.Mount("/", page)
 	return face, nil
 }
 

@@ -1,0 +1,100 @@
+// How the page hears of changes: a stream of events, and by asking where no stream comes through.
+
+const SILENCE = 6000; // the server says something every two seconds
+const ASK = 3000;
+
+/** Live keeps a model up to date. heard() is called after every message, lost(why) when none came. */
+export class Live {
+  constructor(model, heard, lost) {
+    Object.assign(this, { model, heard, lost, source: null, last: 0, failures: 0, streams: true, wanted: false, asking: false });
+    document.addEventListener('visibilitychange', () => this.wake());
+    addEventListener('online', () => this.wake());
+    addEventListener('pageshow', () => this.wake());
+    setInterval(() => this.watch(), 1000);
+  }
+
+  start() {
+    this.wanted = true;
+    this.wake();
+  }
+
+  stop() {
+    this.wanted = false;
+    this.close();
+  }
+
+  /** wake connects at once: after a sleep, or when somebody looks again. A page nobody sees holds no
+   * stream: browsers allow six connections to a server, for all its pages together. */
+  wake() {
+    this.close();
+    if (!this.wanted || document.hidden) return;
+    this.last = Date.now();
+    this.ask().then(() => this.open());
+  }
+
+  close() {
+    this.source?.close();
+    this.source = null;
+  }
+
+  /** ask fetches what changed since our version. */
+  async ask() {
+    if (this.asking) return;
+    this.asking = true;
+    try {
+      const since = this.model.version ? `?since=${this.model.version}` : '';
+      const answer = await fetch(`api/v1/overview${since}`, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+      if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+      this.take(await answer.json());
+    } catch (e) {
+      this.fail(e.name === 'TimeoutError' ? 'it does not answer within 10 s' : e.message);
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  take(message) {
+    if (!this.wanted) return;
+    if (!this.model.take(message)) {
+      this.model.version = 0; // something was missed: begin anew
+      this.ask();
+      return;
+    }
+    this.last = Date.now();
+    this.failures = 0;
+    this.heard();
+  }
+
+  open() {
+    if (!this.wanted || document.hidden || this.source || !this.streams || !this.model.version) return;
+    const source = new EventSource(`api/v1/events?since=${this.model.version}`);
+    this.source = source;
+    source.addEventListener('change', e => this.take(JSON.parse(e.data)));
+    source.addEventListener('reload', () => this.ask());
+    source.onerror = () => {
+      if (source !== this.source) return;
+      this.close(); // watch() decides what next
+      this.fail('the connection broke');
+    };
+  }
+
+  fail(why) {
+    this.failures++;
+    this.lost(why);
+  }
+
+  /** watch looks once a second whether anything is heard; if not, it asks. */
+  watch() {
+    if (!this.wanted || document.hidden) return;
+    const silent = Date.now() - this.last;
+    if (this.source && silent > SILENCE) { // a proxy that holds events back, or a sleep
+      this.close();
+      this.quiet = (this.quiet || 0) + 1;
+      if (this.quiet > 2) this.streams = false;
+    }
+    if (!this.source && !this.asking && (silent > ASK || this.failures)) {
+      this.ask().then(() => { if (!this.failures) this.open(); });
+    }
+    if (silent > SILENCE) this.lost(this.failures ? null : 'no news come');
+  }
+}

@@ -1,0 +1,169 @@
+// The page: what comes from the server goes into the model, what people choose into the view, and
+// render shows both.
+import { arrange, census } from './axis.js';
+import { Card } from './card.js';
+import { findings } from './findings.js';
+import { list } from './list.js';
+import { Live } from './live.js';
+import { Matrix } from './matrix.js';
+import { Light, Model } from './model.js';
+import { KINDS, READ, STATES, clock, count, kindWords, span } from './words.js';
+import { View } from './url.js';
+import { legend, verdict } from './verdict.js';
+
+const $ = id => document.getElementById(id);
+const MANY = 1500; // nodes from which on zones begin closed
+
+const model = new Model();
+let lost = '', lostAt = 0, drawn = '', began = false;
+const view = new View(() => render());
+const matrix = new Matrix($('matrix'), { open: openItems, over: point, moved: remember });
+const card = new Card($('card'), {
+  close: () => { view.set({ from: '', to: '' }); $('matrix').focus(); },
+  turn: () => view.set({ from: view.to, to: view.from }),
+  choose: id => view.set({ finding: id }),
+});
+const live = new Live(model, heard, why => {
+  if (why) lostWhy = why;
+  if (Date.now() - live.last < 5000 && model.version) return; // a moment without a connection is no news
+  if (!lost) lostAt = live.last;
+  lost = lostWhy;
+  render();
+});
+let lostWhy = '';
+$('matrix').matrix = matrix; // for the console and for tests
+
+function heard() {
+  lost = lostWhy = '';
+  if (!began) begin();
+  render();
+  if (card.pair && Date.now() - card.asked > 1000) { card.asked = Date.now(); card.refresh(); }
+}
+
+/** begin chooses what a big mesh opens with. */
+function begin() {
+  began = true;
+  const zones = model.zones();
+  if (!location.hash && model.nodes.length > MANY && zones.length > 1) view.set({ zones: '1', closed: 'all' }, true);
+  if (view.view) {
+    const [cell, x, y] = view.view.split(',').map(Number);
+    if ([cell, x, y].every(Number.isFinite)) Object.assign(matrix, { cell, restore: [x, y] });
+  }
+}
+
+function closedZones() {
+  const closed = view.closed === 'all' ? [...model.zones(), ''] : view.closed.split(',');
+  return new Set(view.closed ? closed : []);
+}
+
+function chosenFinding() { return model.findings.find(f => f.id === view.finding); }
+
+function render() {
+  const now = model.generated + (live.last ? Date.now() - live.last : 0);
+  document.body.classList.toggle('old', !!lost);
+  verdict(model, { lost, at: view.at, now });
+  findings($('findings'), model, view.finding, model.generated || now, id => view.set({ finding: id }));
+  $('mesh').hidden = !model.nodes.length;
+  tools();
+  const finding = chosenFinding(), light = finding ? new Light(model, finding.paths || []).settle(model) : null;
+  const key = JSON.stringify([model.drawn, view.q, view.bad, view.worst, view.zones, view.closed, finding?.paths, !!lost]);
+  if (key !== drawn && model.nodes.length) {
+    drawn = key;
+    const items = arrange(model, { q: view.q, bad: view.bad, worstFirst: view.worst, zones: view.zones, closed: closedZones() });
+    matrix.old = !!lost;
+    matrix.byZone = view.zones;
+    matrix.set(model, items, light);
+    if (matrix.restore) {
+      [matrix.x, matrix.y] = matrix.restore.map(v => v * matrix.size);
+      matrix.restore = null;
+      matrix.clamp();
+    }
+    $('matrix').classList.toggle('empty', !items.length);
+    list($('list'), model, light, (from, to) => view.set({ from, to }));
+  }
+  const pair = view.from && view.to ? { from: view.from, to: view.to } : null;
+  if (pair?.from !== card.pair?.from || pair?.to !== card.pair?.to || view.at !== card.at) {
+    card.open(pair, view.at);
+    if (pair && began && innerWidth < 1080) $('card').scrollIntoView({ block: 'nearest' });
+  }
+  gone();
+}
+
+function tools() {
+  if (document.activeElement !== $('q')) $('q').value = view.q;
+  $('bad').checked = !!view.bad;
+  $('worst').checked = !!view.worst;
+  $('zones').checked = !!view.zones;
+  $('colour').value = view.colour;
+  $('zonesLabel').hidden = model.zones().length < 2;
+  $('zoneTools').hidden = !view.zones;
+}
+
+/** gone says loudly when nothing is known any more. */
+function gone() {
+  const text = lost ? `No news from the server for ${span(Date.now() - lostAt)} (${lost}). ${model.nodes.length ? `The matrix shows how things stood at ${clock(model.generated)}. ` : ''}This page goes on trying.` : '';
+  $('gone').hidden = !lost;
+  if ($('gone').textContent !== text) $('gone').textContent = text;
+  $('live').className = `live ${lost ? 'lost' : 'on'}`;
+  const said = lost ? 'no connection' : model.generated ? `live, ${live.source ? '' : 'asked '}${clock(model.generated)}` : '';
+  if ($('live').textContent !== said) $('live').textContent = said;
+}
+
+/** openItems opens a pair of nodes, a group, or the worst pair of a whole row. */
+function openItems(a, b) {
+  for (const item of [a, b]) {
+    if (!item?.group) continue;
+    const closed = closedZones();
+    closed.delete(item.zone);
+    view.set({ closed: [...closed].join(',') });
+    return;
+  }
+  if (b) view.set({ from: a.name, to: b.name });
+  else view.set({ q: view.q === a.name ? '' : a.name });
+}
+
+/** point says what is under the pointer or the cursor. */
+function point(a, b, at) {
+  const tip = $('tip');
+  if (!a) { tip.hidden = true; return; }
+  const text = b ? describe(a, b) : a.group ? `zone ${a.name}, ${count(a.nodes.length, 'node')}: click opens it` : `${a.name}: click brings it to the front`;
+  if (!at) { $('spoken').textContent = text; tip.hidden = true; return; }
+  tip.textContent = text;
+  tip.hidden = false;
+  const wide = $('matrix').clientWidth;
+  tip.style.setProperty('--x', `${Math.min(at[0] + 14, Math.max(0, wide - tip.offsetWidth - 4))}px`);
+  tip.style.setProperty('--y', `${at[1] + 18}px`);
+}
+
+function describe(a, b) {
+  const head = `${a.name} → ${b.name}`;
+  if (a.nodes.length * b.nodes.length > 250000) return head;
+  const sums = census(model, a, b);
+  const parts = READ.map(k => {
+    const said = STATES.slice(0, 4).map((s, m) => [s, sums[k][m]]).filter(([, n]) => n);
+    if (!said.length) return '';
+    return `${kindWords(KINDS[k])}: ${said.length === 1 && said[0][1] === 1 ? said[0][0] : said.map(([s, n]) => `${n.toLocaleString('en')} ${s}`).join(', ')}`;
+  });
+  return [head, ...parts.filter(Boolean)].join('\n');
+}
+
+function remember() {
+  view.set({ view: matrix.cell ? [matrix.cell.toFixed(2), (matrix.x / matrix.size).toFixed(1), (matrix.y / matrix.size).toFixed(1)].join(',') : '' }, true);
+}
+
+let typing;
+$('q').addEventListener('input', e => { clearTimeout(typing); typing = setTimeout(() => view.set({ q: e.target.value }), 150); });
+$('tools').addEventListener('submit', e => e.preventDefault());
+for (const id of ['bad', 'worst', 'zones']) $(id).addEventListener('change', e => view.set({ [id]: e.target.checked ? '1' : '' }));
+$('colour').addEventListener('change', e => view.set({ colour: e.target.value }));
+$('collapse').addEventListener('click', () => view.set({ closed: 'all' }));
+$('expand').addEventListener('click', () => view.set({ closed: '' }));
+$('in').addEventListener('click', () => matrix.zoom(1.5));
+$('out').addEventListener('click', () => matrix.zoom(1 / 1.5));
+$('fit').addEventListener('click', () => matrix.fit());
+$('list').addEventListener('toggle', () => { drawn = ''; render(); });
+addEventListener('keydown', e => { if (e.key === 'Escape' && (view.from || view.finding)) view.set(view.from ? { from: '', to: '' } : { finding: '' }); });
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => legend($('legend'), matrix.palette));
+setInterval(() => { if (lost) gone(); }, 1000);
+legend($('legend'), matrix.palette);
+live.start();

@@ -1,0 +1,58 @@
+// The first sentence: how things stand, of how much that is said, and how fresh it is.
+import { KINDS, READ, count, el, kindWords, mark, show, span } from './words.js';
+
+/** verdict shows the headline and the counts. lost is why nothing is known now, '' while all is well with us. */
+export function verdict(model, { lost, at, now }) {
+  const sum = model.total(), n = model.nodes.length, state = lost ? 'unknown' : model.state;
+  const head = document.getElementById('headline');
+  show(head, JSON.stringify([state, lost, sum, n, at]), () => [mark(state), el('span', { class: 'words' }, headline(model, sum, state, lost, at))]);
+  document.getElementById('verdict').dataset.state = state;
+  document.getElementById('fresh').textContent = freshness(model, { lost, at, now });
+  const table = document.getElementById('counts');
+  table.hidden = !n;
+  show(table.tBodies[0], JSON.stringify([model.paths, !!lost]), () => READ.map(k => {
+    const c = model.paths[KINDS[k]] || {};
+    return el('tr', {}, el('th', { scope: 'row' }, kindWords(KINDS[k])), ['ok', 'degraded', 'failing', 'unknown'].map(s =>
+      el('td', { class: c[s] ? `some ${s}` : '' }, c[s] && s !== 'ok' ? mark(s) : null, (c[s] || 0).toLocaleString('en'))));
+  }));
+  document.title = `${sum.failing && !lost ? `${sum.failing} failing` : state} · netchecker`;
+}
+
+function headline(model, sum, state, lost, at) {
+  const n = model.nodes.length;
+  if (lost) return n ? 'How things stand is not known: the server does not answer.' : 'The server does not answer.';
+  if (!n) return at ? 'No agent was known then.' : 'No agent has reported yet.';
+  const between = n === 1 ? 'on the only node' : `between ${count(n, 'node')}`;
+  const were = at ? 'were' : 'are';
+  if (state === 'ok') return `All ${count(sum.total, 'path')} ${between} ${were} ok.`;
+  const parts = [['failing', 'failing'], ['degraded', 'degraded'], ['unknown', 'unknown']].filter(([k]) => sum[k]).map(([k, word]) => `${sum[k].toLocaleString('en')} ${word}`);
+  const bad = sum.failing + sum.degraded + sum.unknown;
+  if (bad === sum.unknown) return bad === sum.total ? `The state of all ${count(sum.total, 'path')} ${between} is unknown: nobody reports.` : `${count(sum.unknown, 'path')} of ${sum.total.toLocaleString('en')} ${between} ${were} unknown, the others ok.`;
+  const [first, ...rest] = parts, [n1, word] = first.split(' ');
+  return `${n1} of ${count(sum.total, 'path')} ${between} ${were} ${word}${rest.length ? `, ${rest.join(', ')}` : ''}.`;
+}
+
+function freshness(model, { lost, at, now }) {
+  const a = model.agents;
+  if (lost || !model.generated) return '';
+  if (!model.nodes.length) return at ? '' : 'Start the agents, or look at their logs: they report to this server. This page shows them as soon as they do.';
+  if (at) return '';
+  const who = a.reporting === a.expected ? `All ${count(a.expected, 'agent')} report` : `${a.reporting} of ${count(a.expected, 'agent')} report`;
+  const oldest = a.oldest_report ? `, the oldest report is ${span(model.generated - Date.parse(a.oldest_report))} old` : '';
+  const relayed = model.nodes.reduce((sum, node) => sum + ['pod', 'host'].filter(k => node[k]?.via).length, 0);
+  return `${who}${oldest}${relayed ? `; ${relayed} only through a peer` : ''}.`;
+}
+
+/** legend explains a cell. */
+export function legend(root, palette) {
+  const big = document.createElement('canvas'), side = 56, scale = devicePixelRatio || 1;
+  big.width = big.height = side * scale;
+  big.setAttribute('class', 'sample');
+  big.setAttribute('role', 'img');
+  big.setAttribute('aria-label', 'A cell: above host to host and host to pod, below pod to host and pod to pod');
+  palette.draw(big.getContext('2d'), 0, -1, side * scale, false);
+  root.replaceChildren(
+    el('span', { class: 'cellnames' }, big, el('span', { class: 'q hh' }, 'host→host'), el('span', { class: 'q hp' }, 'host→pod'), el('span', { class: 'q ph' }, 'pod→host'), el('span', { class: 'q pp' }, 'pod→pod')),
+    el('span', { class: 'signs' }, ['ok', 'degraded', 'failing', 'unknown'].map(s => el('span', {}, mark(s), s))),
+    el('span', { class: 'hint' }, 'Row: who sends. Column: who receives. Click a cell for its four paths. Ctrl + wheel or pinch zooms, drag pans.'));
+}
