@@ -11,7 +11,7 @@ HEAVY        ?= test/lab test/e2e test/kube test/load test/sim
 # and then crash the runtime (seen in mesh/gossip), and readings miss their time limits.
 PLAIN        ?= mesh/gossip probe/evidence
 # Modules beside the product's, so that their requirements do not become its own.
-MODULES      ?= tools test/deploy
+MODULES      ?= tools test/deploy test/web
 TEST_TIMEOUT ?= 20m
 TEST_SUMMARY ?=
 PKG          ?= ./...

@@ -7,6 +7,7 @@ set -euo pipefail
 needs=(
     ip:iproute2 bridge:iproute2 iptables:iptables nft:nftables modprobe:kmod fping:fping
     shellcheck:shellcheck promtool:prometheus # for deploy.sh and the alert rules
+    chromium:chromium npm:npm # for the page
     gcc:gcc # for the race detector, together with the C library's headers
 )
 
