@@ -159,7 +159,8 @@ func (c *Cluster) prepareSpace(ctx context.Context) error {
 	if err := os.WriteFile(c.Path("node.sh"), nodeScript, 0o700); err != nil {
 		return err
 	}
-	_, err = c.Exec(ctx, "sh", "-ec", `hostname control-plane
+	_, err = c.Exec(ctx, "sh", "-ec", `[ -e /proc/sys/net/bridge ] || modprobe br_netfilter
+hostname control-plane
 mount --make-rprivate /
 ip link set lo up
 ip link add kbr0 type bridge

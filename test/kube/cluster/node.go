@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -82,9 +83,10 @@ func (n *Node) boot(ctx context.Context) error {
 		return err
 	}
 	// Not in the cluster's pid namespace: the process id is that seen from outside.
-	// The cable of a killed node goes with its namespace, which the kernel removes when it has time.
+	// The cable of a killed node goes with its namespace, which the kernel removes when it has time. The
+	// other end has the same address after each boot, as a network card does.
 	cable := fmt.Sprintf(`ip link delete kv%[1]d 2>/dev/null || true
-ip link add kv%[1]d type veth peer name eth0 netns %[2]d
+ip link add kv%[1]d type veth peer name eth0 address 02:00:00:00:01:%02[1]x netns %[2]d
 ip link set kv%[1]d master kbr0 up`, n.index, n.space.pid)
 	outside := []string{"nsenter", "--target=" + strconv.Itoa(c.space.pid), "--net", "--"}
 	if err := runAll(ctx, slices.Concat(outside, []string{"sh", "-ec", cable})); err != nil {
@@ -179,7 +181,12 @@ func (n *Node) Enter() []string { return slices.Clone(n.space.enter) }
 
 // HTTP returns a client on the node's own network: it reaches services and the pods of all nodes.
 func (n *Node) HTTP() *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: n.space.dial, DisableKeepAlives: true}}
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
+}
+
+// Dial connects from the node; see HTTP.
+func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.space.dial(ctx, network, address)
 }
 
 func (n *Node) importImage(ctx context.Context, file string) error {

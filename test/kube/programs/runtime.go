@@ -2,37 +2,38 @@ package programs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-// debianPackages are the container runtime: programs of C and of Go that cannot be built from one
-// Go module.
+// debianPackages are the container runtime: programs of C and of Go that cannot be built from one Go
+// module.
 var debianPackages = []string{"containerd", "runc", "containernetworking-plugins"}
 
-// debian downloads and unpacks the runtime without installing it: on a machine with Docker an
-// installed containerd would be another one.
+// debian downloads and unpacks them without installing them: on a machine with Docker an installed
+// containerd would be another one.
 func (s *Store) debian(ctx context.Context) error {
-	if _, err := os.Stat(s.Debian()); err == nil {
+	want := fmt.Sprintln(debianPackages)
+	if have, err := os.ReadFile(filepath.Join(s.Debian(), "packages")); err == nil && string(have) == want {
 		return nil
 	}
 	part := s.Debian() + ".part"
-	if err := os.RemoveAll(part); err != nil {
-		return err
-	}
-	packages := filepath.Join(part, "packages")
-	if err := os.MkdirAll(packages, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(part), os.RemoveAll(s.Debian()), os.MkdirAll(part, 0o755)); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.log, "downloading", debianPackages, "from the Debian archive")
 	// The sandbox user of apt cannot write below the cache folder of root.
 	args := append([]string{"-qq", "-o", "APT::Sandbox::User=root", "download"}, debianPackages...)
-	if err := runIn(ctx, packages, "apt-get", args...); err != nil {
-		return err
+	if err := runIn(ctx, part, "apt-get", args...); err != nil {
+		fmt.Fprintln(s.log, "once more with fresh lists of packages")
+		if err := errors.Join(runIn(ctx, part, "apt-get", "-qq", "update"), runIn(ctx, part, "apt-get", args...)); err != nil {
+			return err
+		}
 	}
-	files, err := filepath.Glob(filepath.Join(packages, "*.deb"))
+	files, err := filepath.Glob(filepath.Join(part, "*.deb"))
 	if err != nil {
 		return err
 	}
@@ -43,8 +44,11 @@ func (s *Store) debian(ctx context.Context) error {
 		if err := runIn(ctx, part, "dpkg", "-x", file, part); err != nil {
 			return err
 		}
+		if err := os.Remove(file); err != nil {
+			return err
+		}
 	}
-	if err := os.RemoveAll(packages); err != nil {
+	if err := os.WriteFile(filepath.Join(part, "packages"), []byte(want), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(part, s.Debian())

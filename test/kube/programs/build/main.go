@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,10 +13,14 @@ import (
 )
 
 func main() {
+	controlPlane := flag.Bool("control-plane", false, "only etcd and the Kubernetes programs, without what nodes need")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	store, err := programs.Open(ctx, os.Stdout)
-	if err == nil {
+	if err == nil && *controlPlane {
+		err = store.Kubernetes(ctx)
+	} else if err == nil {
 		err = store.All(ctx)
 	}
 	if err != nil {

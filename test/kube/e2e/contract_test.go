@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// contractHolds is what the old netchecker's clients rely on.
+func contractHolds(t *testing.T, w *world) {
+	n := len(w.Nodes)
+	pods := map[string]string{} // name → node
+	for _, app := range []string{"netchecker-agent", "netchecker-agent-hostnet"} {
+		for _, p := range w.pods(t, app) {
+			pods[p.Name] = p.Spec.NodeName
+		}
+	}
+	if len(pods) != 2*n {
+		t.Errorf("%d agent pods, want %d", len(pods), 2*n)
+	}
+	for _, node := range w.Nodes { // the node port answers on each
+		status, body, err := w.getVia(t.Context(), node, "/api/v1/agents/")
+		if err != nil || status != 200 {
+			t.Errorf("agents through %s: %d, %v", node.Name, status, err)
+			continue
+		}
+		var reports map[string]struct{ Nodename, Podname string }
+		if err := json.Unmarshal([]byte(body), &reports); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := slices.Sorted(maps.Keys(reports)), slices.Sorted(maps.Keys(pods)); !slices.Equal(got, want) {
+			t.Errorf("reports of %q through %s, want exactly %q", got, node.Name, want)
+		}
+		for name, r := range reports {
+			if r.Podname != name || r.Nodename != pods[name] {
+				t.Errorf("%s reports as %s on %s", name, r.Podname, r.Nodename)
+			}
+		}
+	}
+	servers := w.pods(t, "netchecker-server")
+	if len(servers) != 1 || !strings.HasPrefix(servers[0].Name, "netchecker-server") {
+		t.Errorf("%d server pods, want one", len(servers))
+	}
+	serviceHasAName(t, w)
+	_, metrics, err := w.get(t.Context(), "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range w.Nodes {
+		for _, network := range []string{"private", "host"} {
+			if series := fmt.Sprintf(`ncagent_report_count_total{agent="%s-%s_network"}`, node.Name, network); !strings.Contains(metrics, series) {
+				t.Errorf("no %s", series)
+			}
+		}
+	}
+}
+
+// serviceHasAName asks the cluster's DNS for the service and the service for an answer, from a node.
+func serviceHasAName(t *testing.T, w *world) {
+	node := w.Nodes[0]
+	client := node.HTTP()
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return node.Dial(ctx, network, "10.96.0.10:53")
+	}}
+	ips, err := resolver.LookupNetIP(t.Context(), "ip4", "netchecker-service.netchecker.svc.cluster.local.")
+	if err != nil || len(ips) != 1 {
+		t.Fatalf("netchecker-service is %v, %v, want one address", ips, err)
+	}
+	status, body, err := fetch(t.Context(), client, fmt.Sprintf("http://%s:8081/api/v1/ping", ips[0]))
+	if err != nil || status != 200 || body != "" {
+		t.Errorf("ping of the service: %d %q, %v", status, body, err)
+	}
+}
+
+// deployingAgain runs the script on what it has made.
+func deployingAgain(t *testing.T, w *world) {
+	names := func() (out []string) {
+		for _, app := range []string{"netchecker-server", "netchecker-agent", "netchecker-agent-hostnet"} {
+			for _, p := range w.pods(t, app) {
+				out = append(out, p.Name)
+			}
+		}
+		return out
+	}
+	before := names()
+	out, err := w.script(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out, " configured") || strings.Contains(out, " created") {
+		t.Errorf("the second run changes something:\n%s", out)
+	}
+	if after := names(); !slices.Equal(before, after) {
+		t.Errorf("pods were replaced: %q, then %q", before, after)
+	}
+}
+
+// manifestsAccepted has the API server check them without keeping anything.
+func manifestsAccepted(t *testing.T, w *world) {
+	out, err := w.Exec(t.Context(), "kubectl", "apply", "--dry-run=server", "-k", w.root+"/deploy/base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "Warning") {
+			t.Error("the API server warns: " + line)
+		}
+	}
+}
