@@ -6,13 +6,14 @@ ROOMS    := $(wildcard cmd probe mesh api test tools)
 TOOL     := go tool -modfile=tools/go.mod
 
 # Packages that build networks or load the machine: they run after the others and one at a time.
-HEAVY        ?= test/lab test/e2e test/kube test/load test/sim
+HEAVY        ?= test/lab test/e2e test/load test/sim
 # Packages that run without the race detector: with it, timers in the bubbles of testing/synctest now
 # and then crash the runtime (seen in mesh/gossip), and readings miss their time limits.
 PLAIN        ?= mesh/gossip probe/evidence
 # Modules beside the product's, so that their requirements do not become its own.
 MODULES      ?= tools test/deploy test/web
 TEST_TIMEOUT ?= 20m
+CLUSTER_TIMEOUT ?= 40m
 TEST_SUMMARY ?=
 PKG          ?= ./...
 BENCH        ?= .
@@ -32,7 +33,7 @@ PLATFORMS         ?= amd64 arm64
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 .PHONY: build
 build: ## static binaries in bin/
@@ -58,6 +59,12 @@ test: setup build ## everything: setup, build, check, all tests with the race de
 	@failed=; $(MAKE) --no-print-directory --keep-going check || failed="make check"; \
 	go run ./test/run -failed "$$failed" -heavy "$(HEAVY)" -plain "$(PLAIN)" -modules "$(MODULES)" -timeout $(TEST_TIMEOUT) -summary "$(TEST_SUMMARY)" $(PKG)
 
+.PHONY: test-cluster
+test-cluster: setup ## the tests on a real Kubernetes on this machine (root; 10 to 30 minutes more the first time)
+	@if [ "$$(id -u)" != 0 ]; then echo "make test-cluster is not run as root: only etcd and the API server are tested, a cluster needs namespaces, mounts and cgroups"; fi
+	@failed=; (cd $(CLUSTER) && go run ./programs/build $$([ "$$(id -u)" = 0 ] || echo -control-plane)) || failed="building Kubernetes"; \
+	go run ./test/run -failed "$$failed" -modules "$(CLUSTER)" -timeout $(CLUSTER_TIMEOUT) -summary "$(TEST_SUMMARY)"
+
 .PHONY: setup
 setup: ## as root: install the programs that tests need
 	@test/setup.sh
@@ -68,13 +75,13 @@ fmt:
 	@bad=$$(gofmt -l $(ROOMS)); test -z "$$bad" || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 vet:
 	go vet ./...
-	@for m in $(MODULES); do echo "go vet in $$m"; (cd $$m && go vet ./...) || exit 1; done
+	@for m in $(MODULES) $(CLUSTER); do echo "go vet in $$m"; (cd $$m && go vet ./...) || exit 1; done
 fix:
 	go fix -diff ./...
-	@for m in $(MODULES); do (cd $$m && go fix -diff ./...) || exit 1; done
+	@for m in $(MODULES) $(CLUSTER); do (cd $$m && go fix -diff ./...) || exit 1; done
 lint:
 	$(TOOL) staticcheck ./...
-	@for m in $(MODULES); do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+	@for m in $(MODULES) $(CLUSTER); do (cd $$m && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
 vuln:
 	@tools/govulncheck.sh
 tree:

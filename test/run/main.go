@@ -33,7 +33,7 @@ func main() {
 	var o options
 	heavy := flag.String("heavy", "", "`packages`, relative to the module, to run last and one at a time")
 	plain := flag.String("plain", "", "`packages`, relative to the module, to run one at a time and without the race detector")
-	modules := flag.String("modules", "", "`folders` of further modules, whose packages run last and without the race detector")
+	modules := flag.String("modules", "", "`folders` of further modules, whose packages run last, one at a time and without the race detector")
 	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit of one package")
 	flag.StringVar(&o.failed, "failed", "", "`name` of something that failed before, to be counted as well")
 	flag.StringVar(&o.summary, "summary", "", "`file` to write the closing line to")
@@ -51,9 +51,11 @@ func main() {
 }
 
 func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
-	list, err := exec.CommandContext(ctx, "go", append([]string{"list"}, o.targets...)...).Output()
-	if err != nil {
-		return false, fmt.Errorf("go list: %w: %s", err, stderrOf(err))
+	var list []byte
+	if len(o.targets) > 0 { // without any, only modules are run
+		if list, err = exec.CommandContext(ctx, "go", append([]string{"list"}, o.targets...)...).Output(); err != nil {
+			return false, fmt.Errorf("go list: %w: %s", err, stderrOf(err))
+		}
 	}
 	if o.race && !hasCompiler(ctx) {
 		fmt.Fprintln(out, "no C compiler: running without the race detector")

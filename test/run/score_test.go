@@ -126,3 +126,20 @@ func TestARealRunEndsWithTheClosingLine(t *testing.T) {
 		t.Errorf("wrote %q", got)
 	}
 }
+
+func TestModulesRunWithoutAnyPackageOfTheOwn(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":    "module m\n\ngo 1.26.0\n",
+		"a_test.go": "package m\n\nimport \"testing\"\n\nfunc TestGood(t *testing.T) {}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	ok, err := run(context.Background(), options{timeout: time.Minute, modules: []string{dir}}, &out)
+	if err != nil || !ok || !strings.HasSuffix(out.String(), "1 passed, 0 failed, 0 skipped\n") {
+		t.Errorf("run returned %v, %v and printed %q", ok, err, out.String())
+	}
+}
