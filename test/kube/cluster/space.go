@@ -49,10 +49,7 @@ func newSpace(ctx context.Context, enter, flags, command []string, log *os.File)
 		return nil, err
 	}
 	s.enter = []string{"nsenter", "--wdns=/", "--target=" + strconv.Itoa(s.pid), "--net", "--mount", "--pid", "--uts"}
-	for _, f := range flags {
-		s.enter = append(s.enter, f)
-	}
-	s.enter = append(s.enter, "--")
+	s.enter = append(append(s.enter, flags...), "--")
 	if s.netFile, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", s.pid)); err != nil {
 		first.Kill()
 		return nil, err

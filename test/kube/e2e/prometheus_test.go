@@ -130,13 +130,14 @@ func (p *prometheus) firing(ctx context.Context) ([]string, error) {
 		if a.State != "firing" {
 			continue
 		}
-		text := a.Labels["alertname"]
+		var text strings.Builder
+		text.WriteString(a.Labels["alertname"])
 		for _, label := range []string{"source", "destination", "network", "node", "kind"} {
 			if value := a.Labels[label]; value != "" {
-				text += " " + label + "=" + value
+				text.WriteString(" " + label + "=" + value)
 			}
 		}
-		out = append(out, text)
+		out = append(out, text.String())
 	}
 	slices.Sort(out)
 	return out, nil
