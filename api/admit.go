@@ -3,8 +3,12 @@ package api
 import (
 	"errors"
 	"net/http"
+	"net/netip"
+	"slices"
 
 	"github.com/labstack/echo/v4"
+
+	"netchecker/mesh"
 )
 
 // admit reads the message's signature, before its body is. Without a valid one nothing is read but
@@ -25,17 +29,46 @@ func (s *Server) admit(c echo.Context, m *message) (Refusal, error) {
 	if m.signature, err = ParseSignature(text); err != nil {
 		return WrongSignature, fail(http.StatusUnauthorized, err)
 	}
-	m.signed = true
+	m.signed, m.proven = true, s.cfg.Auth == AuthKubernetes
+	if !m.proven { // only a key that was made for them makes these true
+		m.signature.Agent, m.signature.UID = mesh.Key{}, ""
+	}
 	if err := s.runs.check(m, s.now()); err != nil && !errors.Is(err, errDuplicate) {
 		return s.refused(err)
 	}
 	return 0, nil
 }
 
-// verify checks the message's signature against its body.
+// verify checks the message's signature against its body. Status 401 makes an agent enrol anew.
 func (s *Server) verify(m *message, body []byte) (Refusal, error) {
-	if m.signed && !s.cfg.Keys.KeysOf(m.name).Verify(m.purpose, m.name, m.signature, body) {
-		return WrongSignature, failf(http.StatusForbidden, "%s of %q: wrong signature: another secret, or the message was altered", m.purpose, m.name)
+	id := Identity{m.name, m.signature.Agent, m.signature.UID}
+	switch {
+	case !m.signed || s.cfg.Keys.KeysOf(id).Verify(m.purpose, m.name, m.signature, body):
+		return 0, nil
+	case m.proven:
+		return WrongSignature, failf(http.StatusUnauthorized, "%s of %q: not signed with its key: another master secret, or the message was altered", m.purpose, m.name)
+	}
+	return WrongSignature, failf(http.StatusForbidden, "%s of %q: wrong signature: another secret, or the message was altered", m.purpose, m.name)
+}
+
+// checkRow refuses a row that says something else of its source than the agent has proven.
+func (s *Server) checkRow(m *message) (Refusal, error) {
+	source := m.row.Source
+	if !m.proven {
+		return 0, nil
+	}
+	if source.Key != m.signature.Agent {
+		return WrongSignature, failf(http.StatusForbidden, "row of %q: says it is %s, its key is of %s", m.name, source.Key, m.signature.Agent)
+	}
+	// On the host network -advertise may choose an address that Kubernetes does not list.
+	if s.cfg.PodAddrs == nil || source.Network != mesh.Pod {
+		return 0, nil
+	}
+	known := s.cfg.PodAddrs(m.name)
+	for _, addr := range []netip.Addr{source.IPv4, source.IPv6} {
+		if addr.IsValid() && len(known) > 0 && !slices.Contains(known, addr) {
+			return AddressConflict, failf(http.StatusForbidden, "row of %q: says it is at %v, its pod is at %v", m.name, addr, known)
+		}
 	}
 	return 0, nil
 }

@@ -65,6 +65,9 @@ func (s *Server) takeReport(c echo.Context) (Refusal, error) {
 	if err != nil {
 		return Malformed, fail(http.StatusBadRequest, err)
 	}
+	if at := m.signature.Agent; m.proven && (r.NodeName != at.Node || r.Network != "" && r.Network != at.Network.String()) {
+		return WrongSignature, failf(http.StatusForbidden, "report of %q: of node %q and network %q, its key is of %s", m.name, r.NodeName, r.Network, at)
+	}
 	m.via = s.via(c, &m, body)
 	return s.keepReport(c, &m, r, len(body))
 }
@@ -77,7 +80,7 @@ func (s *Server) keepReport(c echo.Context, m *message, r *Report, size int) (Re
 	if err != nil {
 		return Unstored, fail(http.StatusInternalServerError, fmt.Errorf("store: %w", err))
 	}
-	if old != nil && old.Authenticated && !m.signed && s.cfg.Auth != AuthNone {
+	if !m.signed && s.cfg.Auth != AuthNone && (old != nil && old.Authenticated || s.runs.knows(m.name)) {
 		return Unsigned, failf(http.StatusForbidden, "agent %q: its reports are signed, this one is not", m.name)
 	}
 	if old == nil {

@@ -55,6 +55,9 @@ func (s *Server) takeRow(c echo.Context) (Refusal, error) {
 	if why, err := s.decodeRow(&m, body); err != nil {
 		return why, err
 	}
+	if why, err := s.checkRow(&m); err != nil {
+		return why, err
+	}
 	m.via = s.via(c, &m, body)
 	return s.keepRow(&m, len(body))
 }

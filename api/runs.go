@@ -62,6 +62,8 @@ type message struct {
 	signature Signature
 	// signed says that the signature was verified: only then are replays and conflicts refused.
 	signed bool
+	// proven says that the signature proves the name, and not only membership.
+	proven bool
 	// row is nil for a report.
 	row *mesh.Row
 	// via is the agent that relayed it, "" when it came directly.
@@ -98,6 +100,13 @@ func (k *run) check(p Purpose, name string, s Signature, now time.Time) error {
 		return fmt.Errorf("%s of %q: of an earlier run than the one that reports", p, name)
 	}
 	return nil
+}
+
+// knows reports whether anything was taken under the name: what is signed, where that matters.
+func (r *runs) knows(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byName[name] != nil
 }
 
 // take remembers the message, or says why it is refused. It is called once the message proved
@@ -137,10 +146,11 @@ func (r *runs) take(m *message, now time.Time) (fresh bool, err error) {
 }
 
 // claim refuses a signed row from another address than the one known, for as long as that one is
-// fresh: a shared secret proves membership, not the name, so the first address wins.
+// fresh: a shared secret proves membership, not the name, so the first address wins. Where the name
+// is proven a second address is the agent itself, restarted with another.
 func (k *run) claim(m *message, now time.Time) error {
 	first, second := k.agent.Primary(), m.row.Source.Primary()
-	if !m.signed || !first.IsValid() || first == second || now.Sub(k.seen) >= k.quiet {
+	if !m.signed || m.proven || !first.IsValid() || first == second || now.Sub(k.seen) >= k.quiet {
 		return nil
 	}
 	k.conflict = Conflict{m.name, first, second, k.conflict.Count + 1, now}

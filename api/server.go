@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -62,8 +63,9 @@ type Matrix interface {
 	View(now time.Time) *mesh.View
 }
 
-// KeySource knows the keys of agents by name: *Keys for AuthSecret. Nil keys mean a stranger.
-type KeySource interface{ KeysOf(name string) *Keys }
+// KeySource knows the keys of agents: *Keys for AuthSecret, *Masters for AuthKubernetes. Nil keys
+// mean a stranger.
+type KeySource interface{ KeysOf(id Identity) *Keys }
 
 // Config says what a Server serves and for whom. Store, Matrix and Log are required.
 type Config struct {
@@ -79,10 +81,14 @@ type Config struct {
 	Findings func() []diagnose.Finding
 
 	// Auth is how agents prove who they are, Keys holds their keys and MeshKeys those of the mesh, with
-	// which peers sign what they relay. AuthNone needs neither.
-	Auth     Auth
-	Keys     KeySource
-	MeshKeys *Keys
+	// which peers sign what they relay. AuthNone needs neither; AuthKubernetes takes its keys from
+	// Enrolment.
+	Auth      Auth
+	Keys      KeySource
+	MeshKeys  *Keys
+	Enrolment Enrolment
+	// PodAddrs returns the addresses of a pod, none where they are not known; nil where they never are.
+	PodAddrs func(name string) []netip.Addr
 	// AllowUnsigned takes reports, not rows, without a signature: those of old agents.
 	AllowUnsigned bool
 
@@ -110,6 +116,10 @@ type Server struct {
 	news    newsLog
 	mounted map[string]http.Handler
 
+	enroller *enroller
+	// podsProven says that Kubernetes tells which pods there are, not the agents themselves.
+	podsProven bool
+
 	// bodyTime is a field for tests that cannot wait for it.
 	bodyTime time.Duration
 
@@ -135,8 +145,12 @@ func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.Store == nil || cfg.Matrix == nil || cfg.Log == nil:
 		return nil, errors.New("api: no Store, Matrix or Log")
-	case cfg.Auth != AuthNone && cfg.Auth != AuthSecret:
-		return nil, fmt.Errorf("auth %q: want secret or none", cfg.Auth)
+	case cfg.Auth != AuthNone && cfg.Auth != AuthSecret && cfg.Auth != AuthKubernetes:
+		return nil, fmt.Errorf("auth %q: want kubernetes, secret or none", cfg.Auth)
+	case cfg.Auth == AuthKubernetes && (cfg.Enrolment.Masters == nil || cfg.Enrolment.Reviewer == nil || cfg.MeshKeys == nil):
+		return nil, errors.New("auth kubernetes: no Masters, Reviewer or MeshKeys")
+	case cfg.Auth == AuthKubernetes:
+		cfg.Keys = cfg.Enrolment.Masters
 	case cfg.Auth != AuthNone && cfg.Keys == nil:
 		return nil, fmt.Errorf("auth %s: no keys", cfg.Auth)
 	case cfg.ReportTTL < 0 || cfg.MaxAgents < 0:
@@ -152,6 +166,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, started: cfg.Now(), codec: mesh.NewCodec(),
 		runs: runs{byName: map[string]*run{}, most: cfg.MaxAgents}, mounted: map[string]http.Handler{},
+		enroller: newEnroller(cfg.Enrolment), podsProven: cfg.Expected != nil,
 		bodyTime: bodyTime, bodies: budget{most: maxInFlight},
 		decodes: make(slots, 4*runtime.GOMAXPROCS(0)), answers: make(slots, maxAnswers), scrapes: make(slots, maxScrapes),
 		streams: make(slots, maxStreams), ending: make(chan struct{})}
@@ -161,7 +176,7 @@ func New(cfg Config) (*Server, error) {
 		s.cfg.Expected = rosterExpecter{s}
 	}
 	if cfg.Auth == AuthNone {
-		s.log.Warn("no authentication: whoever reaches this server can report for any agent; use a secret file")
+		s.log.Warn("no authentication: whoever reaches this server can report for any agent; use -auth kubernetes or -secret-file")
 	}
 	return s, nil
 }
@@ -181,6 +196,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	e.POST("/api/v1/agents/:name", s.postReport)
 	e.POST("/api/v1/agents/:name/row", s.postRow)
+	e.POST("/api/v1/agents/:name/enrol", s.postEnrol)
 	read("/api/v1/agents/:name", s.getReport)
 	read("/api/v1/agents/", s.getReports, large(s.answers))
 	read("/api/v1/agents", s.getReports, large(s.answers))

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -27,9 +28,16 @@ type Config struct {
 	Boot uint64
 	// HedgeAfter is how long a way may be silent before the next is tried besides; 0 means 500 ms.
 	HedgeAfter time.Duration
-	// TLS makes servers be spoken to over TLS; nil means plain HTTP. Peers are always plain: what they
-	// relay is signed.
-	TLS *tls.Config
+	// TLS returns how servers are spoken to over TLS, for each connection anew, so that a CA may change;
+	// nil means plain HTTP. Peers are always plain: what they relay is signed, or sealed.
+	TLS func() (*tls.Config, error)
+	// Token returns the token of the agent's pod, with which it enrols for a key of its own in place of
+	// Keys (api.AuthKubernetes); nil where that is not the way. Agent is what it enrols for. MeshKeys
+	// are needed too: they tell a server of the mesh from one that stands between.
+	Token func() (string, error)
+	Agent mesh.Key
+	// Log is told of enrolments; nil for none.
+	Log *slog.Logger
 }
 
 // Client posts to servers. Any goroutine may use it.
@@ -41,6 +49,8 @@ type Client struct {
 
 	mu      sync.Mutex // guards the following
 	servers map[string]*server
+	// latest is the credential granted last: all servers share their masters.
+	latest *credential
 }
 
 // server is what was learnt about the ways to one server.
@@ -51,6 +61,8 @@ type server struct {
 	peer string
 	// rowsAfter is when a server that knows no rows is asked again.
 	rowsAfter time.Time
+
+	enrolment
 }
 
 const (
@@ -73,13 +85,16 @@ var ErrNoRows = errors.New("server takes no rows")
 // New returns a client.
 func New(cfg Config) *Client {
 	cfg.HedgeAfter = cmp.Or(cfg.HedgeAfter, hedgeAfter)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Client{cfg: cfg, http: newHTTP(cfg.TLS), servers: map[string]*server{}}
 }
 
 // Close closes the idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Stats counts rows and reports by how they reached a server: directly, through a peer, not at all.
+// Stats counts what was posted by how it reached a server: directly, through a peer, not at all.
 type Stats struct{ Direct, Relayed, Failed uint64 }
 
 // Stats returns the counters.
@@ -89,11 +104,11 @@ func (c *Client) Stats() Stats {
 
 // newHTTP returns an HTTP client whose segments are small, see dialControl, and that gives up its
 // connections before the server does.
-func newHTTP(t *tls.Config) *http.Client {
+func newHTTP(t func() (*tls.Config, error)) *http.Client {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second, Control: dialControl}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSClientConfig: t, TLSHandshakeTimeout: 3 * time.Second,
+			DialContext: dialer.DialContext, DialTLSContext: tlsDialer(dialer, t),
 			DisableCompression: true, MaxIdleConns: 16, MaxIdleConnsPerHost: 2, MaxConnsPerHost: 8,
 			IdleConnTimeout: 30 * time.Second, MaxResponseHeaderBytes: 16 << 10,
 		},
@@ -125,9 +140,8 @@ func (c *Client) PostRow(ctx context.Context, to string, peers []string, sequenc
 	if c.noRows(to) {
 		return nil, Way{}, ErrNoRows
 	}
-	m := &message{server: to, name: c.cfg.Name, purpose: api.ForRow, body: row, roster: roster,
-		signature: c.sign(api.ForRow, sequence, row)}
-	a, way, err := c.post(ctx, m, peers)
+	m := &message{server: to, name: c.cfg.Name, purpose: api.ForRow, body: row, roster: roster}
+	a, way, err := c.send(ctx, m, sequence, peers)
 	if err != nil {
 		return nil, way, fmt.Errorf("row to %q: %w", to, err)
 	}
@@ -149,9 +163,8 @@ func (c *Client) PostRow(ctx context.Context, to string, peers []string, sequenc
 
 // PostReport posts a report, an api.Report as JSON, with its own sequence number, like PostRow.
 func (c *Client) PostReport(ctx context.Context, to string, peers []string, sequence uint64, report []byte) (Way, error) {
-	m := &message{server: to, name: c.cfg.Name, purpose: api.ForReport, body: report,
-		signature: c.sign(api.ForReport, sequence, report)}
-	a, way, err := c.post(ctx, m, peers)
+	m := &message{server: to, name: c.cfg.Name, purpose: api.ForReport, body: report}
+	a, way, err := c.send(ctx, m, sequence, peers)
 	if err == nil && a.status != http.StatusOK {
 		err = a.err()
 	}
@@ -159,13 +172,6 @@ func (c *Client) PostReport(ctx context.Context, to string, peers []string, sequ
 		return way, fmt.Errorf("report to %q: %w", to, err)
 	}
 	return way, nil
-}
-
-func (c *Client) sign(p api.Purpose, sequence uint64, body []byte) string {
-	if c.cfg.Keys == nil {
-		return ""
-	}
-	return c.cfg.Keys.Sign(p, c.cfg.Name, c.cfg.Boot, sequence, body).String()
 }
 
 // learn changes what is known of a server.

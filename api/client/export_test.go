@@ -24,3 +24,8 @@ func (c *Client) Forget(to string) {
 
 // RelayBurst is how many messages a relay takes at once.
 const RelayBurst = relayBurst
+
+// ForgetEnrolment makes another enrolment at a server due, if it wants one.
+func (c *Client) ForgetEnrolment(to string) {
+	c.learn(to, func(s *server) { s.after = time.Time{} })
+}

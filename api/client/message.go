@@ -13,7 +13,7 @@ import (
 	"netchecker/api"
 )
 
-// message is one row or report on its way.
+// message is one row, report or request to enrol on its way.
 type message struct {
 	server, name string
 	purpose      api.Purpose
@@ -27,8 +27,11 @@ type message struct {
 // path is where the server takes the message.
 func (m *message) path() string {
 	p := "/api/v1/agents/" + url.PathEscape(m.name)
-	if m.purpose == api.ForRow {
+	switch m.purpose {
+	case api.ForRow:
 		p += "/row?roster=" + strconv.FormatUint(m.roster, 10)
+	case api.ForEnrol:
+		p += "/enrol"
 	}
 	return p
 }
@@ -68,9 +71,9 @@ func (c *Client) direct(ctx context.Context, m *message) (*answer, error) {
 }
 
 func (c *Client) do(r *http.Request, m *message) (*answer, http.Header, error) {
-	r.Header.Set("Content-Type", "application/octet-stream")
-	if m.purpose == api.ForReport {
-		r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Content-Type", "application/json")
+	if m.purpose == api.ForRow {
+		r.Header.Set("Content-Type", "application/octet-stream")
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

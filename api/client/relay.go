@@ -32,7 +32,7 @@ type RelayConfig struct {
 	Log    *slog.Logger
 }
 
-// Relay is the handler that an agent serves at POST /relay: it carries a peer's row or report to a
+// Relay is the handler that an agent serves at POST /relay: it carries a peer's row, report or enrolment to a
 // server when the peer's own way is broken. It goes one hop: it posts to servers, never to another
 // relay. The peer's signature travels with the message, so a relay can alter nothing.
 type Relay struct {
@@ -147,10 +147,12 @@ func (r *Relay) admit(q *http.Request) (*message, int, error) {
 		m.purpose = api.ForRow
 	case api.ForReport.String():
 		m.purpose = api.ForReport
+	case api.ForEnrol.String():
+		m.purpose = api.ForEnrol
 	default:
-		return nil, http.StatusBadRequest, fmt.Errorf("purpose %.32q: want row or report", purpose)
+		return nil, http.StatusBadRequest, fmt.Errorf("purpose %.32q: want row, report or enrol", purpose)
 	}
-	if len(m.signature) > 256 {
+	if len(m.signature) > api.MaxSignature {
 		return nil, http.StatusBadRequest, errors.New("signature too long")
 	}
 	if !slices.Contains(r.cfg.Servers(), m.server) {

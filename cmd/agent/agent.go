@@ -6,10 +6,8 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +35,7 @@ type Agent struct {
 	client *client.Client
 	codec  *mesh.Codec
 	relay  *client.Relay
+	trust  *trust
 	plan   atomic.Pointer[plan]
 
 	metrics *metrics.Agent
@@ -67,11 +66,11 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	a := &Agent{cfg: cfg, log: cfg.Log, boot: uint64(time.Now().UnixNano()), codec: mesh.NewCodec(),
 		reader: evidence.NewReader(cfg.Privileged), evidenceNews: make(chan struct{}, 1)}
-	keys, err := a.probeKeys()
-	if err != nil {
+	var err error
+	if a.trust, err = newTrust(&cfg); err != nil {
 		return err
 	}
-	if err := a.open(keys); err != nil {
+	if err := a.open(); err != nil {
 		return err
 	}
 	defer a.gossip.Close()
@@ -85,18 +84,18 @@ func Run(ctx context.Context, cfg Config) error {
 	for _, note := range a.engine.Notes() {
 		a.log.Warn("probing is limited", "why", note)
 	}
-	if len(cfg.Secret) == 0 {
+	if cfg.TokenFile == "" && len(cfg.Secret) == 0 {
 		a.log.Warn("auth is none: anybody who reaches the server can report")
 	}
 	a.log.Info("agent runs", "node", cfg.Node, "network", cfg.Network.String(), "name", cfg.Pod,
 		"ipv4", cfg.IPv4, "ipv6", cfg.IPv6, "mtu", cfg.MTU, "version", cfg.Version)
-	return a.live(ctx, listener, keys)
+	return a.live(ctx, listener)
 }
 
 // live runs the goroutines. Those that answer outlive those that ask: after ctx ends the agent
 // leaves the gossip and the matrix, answers on as a lame duck so that peers which have not heard
 // yet lose nothing, and only then closes.
-func (a *Agent) live(ctx context.Context, listener net.Listener, keys *probe.Keys) error {
+func (a *Agent) live(ctx context.Context, listener net.Listener) error {
 	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAnswering()
 	asking, ask := errgroup.WithContext(ctx)
@@ -116,7 +115,7 @@ func (a *Agent) live(ctx context.Context, listener net.Listener, keys *probe.Key
 	asking.Go(func() error { return a.sendRows(ask) })
 	asking.Go(func() error { return a.sendReports(ask) })
 	asking.Go(func() error { return a.watch.Run(ask) })
-	asking.Go(func() error { return a.followKeys(ask, keys) })
+	asking.Go(func() error { return a.trust.follow(ask, a.log) })
 	asking.Go(func() error { return a.readEvidence(ask) })
 	asking.Go(func() error { return a.followMTU(ask) })
 	err := asking.Wait()
@@ -139,60 +138,4 @@ func (a *Agent) goodbye() {
 		a.log.Warn("leave", "error", err)
 	}
 	<-ctx.Done()
-}
-
-// probeKeys are those of the gossip keyring, else the secret's: they are there before any contact.
-func (a *Agent) probeKeys() (*probe.Keys, error) {
-	if a.cfg.GossipKeyFile != "" {
-		ring, err := readKeyring(a.cfg.GossipKeyFile)
-		if err != nil {
-			return nil, err
-		}
-		return probe.NewKeys(ring...), nil
-	}
-	if len(a.cfg.Secret) > 0 {
-		return probe.NewKeys(mesh.DeriveKey(a.cfg.Secret, "probe", 32)), nil
-	}
-	return probe.NewKeys(), nil
-}
-
-func readKeyring(file string) ([][]byte, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("-gossip-key-file: %w", err)
-	}
-	ring, err := mesh.ParseKeyring(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("-gossip-key-file %q: %w", file, err)
-	}
-	return ring, nil
-}
-
-// keysEvery is how often the keyring is looked at, as gossip does.
-const keysEvery = 10 * time.Second
-
-// followKeys reads the keyring again and again, so that a rotation reaches the probes too. A file
-// that cannot be read leaves the keys as they are.
-func (a *Agent) followKeys(ctx context.Context, keys *probe.Keys) error {
-	if a.cfg.GossipKeyFile == "" {
-		return nil
-	}
-	var last string
-	for tick := time.NewTicker(keysEvery); ; {
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return nil
-		case <-tick.C:
-		}
-		ring, err := readKeyring(a.cfg.GossipKeyFile)
-		if err == nil {
-			keys.Replace(ring...)
-		} else if err.Error() != last {
-			a.log.Error("keyring not reloaded", "error", err)
-		}
-		if last = ""; err != nil {
-			last = err.Error()
-		}
-	}
 }

@@ -40,6 +40,12 @@ type Config struct {
 	ZeroExtender int
 	// Secret authenticates reports and rows; empty for none.
 	Secret []byte
+	// TokenFile holds the token with which the agent enrols for a key of its own, in place of Secret; ""
+	// where it does not. It needs GossipKeyFile too.
+	TokenFile string
+	// ServerCA is the file of the CA of the servers' certificates, which name the host of
+	// ServerEndpoint; "" for plain HTTP.
+	ServerCA string
 	// GossipKeyFile holds the gossip keyring; "" for none.
 	GossipKeyFile string
 	// Services are probed besides those the server hands out.

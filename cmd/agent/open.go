@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"netchecker/api"
 	"netchecker/api/client"
 	"netchecker/api/metrics"
 	"netchecker/mesh"
@@ -23,7 +22,7 @@ import (
 )
 
 // open opens every socket but the TCP listener, so that a port in use is said before anything runs.
-func (a *Agent) open(keys *probe.Keys) error {
+func (a *Agent) open() error {
 	self := mesh.Agent{Name: a.cfg.Pod, Key: mesh.Key{Node: a.cfg.Node, Network: a.cfg.Network}, Zone: a.cfg.Zone,
 		IPv4: a.cfg.IPv4, IPv6: a.cfg.IPv6, ProbePort: a.cfg.ProbePort, GossipPort: a.cfg.GossipPort, MTU: a.cfg.MTU, Boot: a.boot}
 	var local4, local6 netip.Addr
@@ -34,11 +33,11 @@ func (a *Agent) open(keys *probe.Keys) error {
 	}
 	v4, v6 := self.IPv4.IsValid(), self.IPv6.IsValid()
 	var err error
-	if a.echo, err = echo.New(echo.Config{Self: self.ID(), Boot: a.boot, Keys: keys, Port: a.cfg.ProbePort,
+	if a.echo, err = echo.New(echo.Config{Self: self.ID(), Boot: a.boot, Keys: a.trust.probe, Port: a.cfg.ProbePort,
 		IPv4: v4, IPv6: v6, Local4: local4, Local6: local6, Log: a.log}); err != nil {
 		return fmt.Errorf("-probe-port: %w", err)
 	}
-	if a.engine, err = probe.NewEngine(probe.Config{Self: self.ID(), Boot: a.boot, Keys: keys, Rate: a.cfg.ProbeRate,
+	if a.engine, err = probe.NewEngine(probe.Config{Self: self.ID(), Boot: a.boot, Keys: a.trust.probe, Rate: a.cfg.ProbeRate,
 		IPv4: v4, IPv6: v6, Local4: local4, Local6: local6, Log: a.log, LossHook: a.cfg.LossHook, OnRTT: a.observe}); err != nil {
 		return err
 	}
@@ -49,9 +48,8 @@ func (a *Agent) open(keys *probe.Keys) error {
 		return err
 	}
 	a.metrics = metrics.NewAgent(a.cfg.Version, a.snapshot)
-	secret := api.NewKeys(a.cfg.Secret)
-	a.client = client.New(client.Config{Name: a.cfg.Pod, Keys: secret, MeshKeys: secret, Boot: a.boot})
-	a.relay = client.NewRelay(client.RelayConfig{Self: self.Key, Servers: a.relayable, MeshKeys: secret, Client: a.client, Log: a.log})
+	a.client = client.New(a.trust.client(self, a.log))
+	a.relay = client.NewRelay(client.RelayConfig{Self: self.Key, Servers: a.relayable, MeshKeys: a.trust.mesh, Client: a.client, Log: a.log})
 	return nil
 }
 

@@ -3,8 +3,6 @@ package cli
 import (
 	"errors"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,31 +80,6 @@ func TestAddressesAreOnePerFamilyAndOfOneHost(t *testing.T) {
 	for _, bad := range []string{"node1", "0.0.0.0", "224.0.0.1", "fe80::1%eth0", "10.0.0.1/24"} {
 		if got, err := Addresses(bad, env); err == nil {
 			t.Errorf("%q gave %v", bad, got)
-		}
-	}
-}
-
-func TestSecretsAreReadOnlyWhereTheyAreMeant(t *testing.T) {
-	dir := t.TempDir()
-	long, short := filepath.Join(dir, "long"), filepath.Join(dir, "short")
-	for file, text := range map[string]string{long: " 0123456789abcdef\n", short: "1234\n"} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct{ auth, file, want, err string }{
-		{"", "", "", ""},
-		{"none", long, "", ""},
-		{"", long, "0123456789abcdef", ""},
-		{"secret", long, "0123456789abcdef", ""},
-		{"secret", "", "", "-secret-file"},
-		{"", short, "", "at least 16"},
-		{"secret", filepath.Join(dir, "gone"), "", "gone"},
-		{"password", "", "", "password"},
-	} {
-		got, err := Secret(c.auth, c.file)
-		if string(got) != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-			t.Errorf("-auth %q -secret-file %q: %q, %v, want %q, %q", c.auth, c.file, got, err, c.want, c.err)
 		}
 	}
 }

@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,29 +16,6 @@ func Port(flag string, value uint) (uint16, error) {
 		return 0, fmt.Errorf("%s %d: want 1 to 65535", flag, value)
 	}
 	return uint16(value), nil
-}
-
-// minSecret is the shortest secret taken: 16 bytes cannot be guessed.
-const minSecret = 16
-
-// Secret reads the shared secret as -auth and -secret-file ask: nil for none.
-func Secret(auth, file string) ([]byte, error) {
-	switch {
-	case auth != "" && auth != "secret" && auth != "none":
-		return nil, fmt.Errorf("-auth %q: want secret or none", auth)
-	case auth == "none" || auth == "" && file == "":
-		return nil, nil
-	case file == "":
-		return nil, errors.New("-auth secret: want -secret-file too")
-	}
-	secret, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("-secret-file: %w", err)
-	}
-	if secret = bytes.TrimSpace(secret); len(secret) < minSecret {
-		return nil, fmt.Errorf("-secret-file %q: %d bytes, want at least %d", file, len(secret), minSecret)
-	}
-	return secret, nil
 }
 
 // CheckEndpoint returns an error naming flag unless endpoint is a host:port.

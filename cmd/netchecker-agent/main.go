@@ -33,7 +33,7 @@ func main() {
 type flags struct {
 	logging                                        cli.Logging
 	network, advertise, join, urls, auth, services string
-	tokenFile, secretFile, serverCA, evidence      string
+	tokenFile, secretFile, evidence                string
 	probePort, gossipPort, reportSeconds           uint
 	showVersion                                    bool
 }
@@ -50,10 +50,10 @@ func register(fs *flag.FlagSet, c *agent.Config, f *flags) {
 	fs.UintVar(&f.gossipPort, "gossip-port", uint(c.GossipPort), "`port` (UDP and TCP) of the gossip")
 	fs.IntVar(&c.ProbeRate, "probe-rate", c.ProbeRate, "whole budget of probes per second, a whole `number`")
 	fs.DurationVar(&c.Retain, "retain", c.Retain, "how long a dead agent is still probed, a `duration` such as 24h")
-	fs.StringVar(&f.auth, "auth", "", "`secret or none`; default secret when -secret-file is given")
+	fs.StringVar(&f.auth, "auth", "", "`kubernetes, secret or none`; default secret with -secret-file, else kubernetes where -token-file exists, else none")
 	fs.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret shared by servers and agents")
-	fs.StringVar(&f.tokenFile, "token-file", "", "`file` of the projected token, for -auth kubernetes (not yet)")
-	fs.StringVar(&f.serverCA, "server-ca", "", "`file` of the CA of the server's certificate (not yet)")
+	fs.StringVar(&f.tokenFile, "token-file", "/var/run/secrets/netchecker/token", "`file` of the pod's token for the audience netchecker, for -auth kubernetes")
+	fs.StringVar(&c.ServerCA, "server-ca", "", "`file` of the CA of the servers' certificates, which must name the host of -serverendpoint; plain HTTP without it")
 	fs.StringVar(&c.GossipKeyFile, "gossip-key-file", "", "`file` with the gossip keyring, read again when it changes")
 	fs.StringVar(&c.Zone, "zone", "", "failure domain of the node; default what the server says")
 	fs.StringVar(&f.services, "services", "", "`services` to probe besides those the server hands out")
@@ -108,13 +108,29 @@ func (f *flags) fill(c *agent.Config, getenv func(string) string) (err error) {
 		return fmt.Errorf("-evidence %q: want basic or privileged", f.evidence)
 	}
 	c.Privileged = f.evidence == "privileged"
-	if c.Secret, err = cli.Secret(f.auth, f.secretFile); err != nil {
+	if err := f.trust(c); err != nil {
 		return err
 	}
 	if err := f.addresses(c, getenv); err != nil {
 		return err
 	}
 	return f.chooseNetwork(c, getenv)
+}
+
+// trust fills in how the agent proves who it is.
+func (f *flags) trust(c *agent.Config) error {
+	_, err := os.Stat(f.tokenFile)
+	auth, err := cli.Auth(f.auth, f.secretFile, err == nil)
+	if err != nil {
+		return err
+	}
+	switch auth {
+	case cli.Kubernetes:
+		c.TokenFile = f.tokenFile
+	case cli.Secret:
+		c.Secret, err = cli.ReadSecret(f.secretFile)
+	}
+	return err
 }
 
 // addresses fills in what to advertise: the flag, else MY_POD_IP, else the default route's address.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,7 +36,7 @@ type flags struct {
 	gossipPort                                         uint
 	pingTimeout, checkInterval                         time.Duration
 	etcdEndpoints, etcdTree, etcdKey, etcdCert, etcdCA string
-	webConfig                                          string
+	webConfig, agentAccounts                           string
 	kubeproxyInit, showVersion                         bool
 }
 
@@ -46,8 +47,9 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.Var((*cli.Seconds)(&c.ReportTTL), "report-ttl", "how long an agent nobody expects is remembered after its last report, in `seconds` or as a duration")
 	fs.Var((*cli.Seconds)(&f.pingTimeout), "ping-timeout", "kept for old manifests: there is nothing to ping yet")
 	fs.Var((*cli.Seconds)(&f.checkInterval), "check-interval", "kept for old manifests: the check is made when it is asked for")
-	fs.StringVar(&f.auth, "auth", "", "`secret or none`; default secret when -secret-file is given")
-	fs.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret shared by servers and agents")
+	fs.StringVar(&f.auth, "auth", "", "`kubernetes, secret or none`; default secret with -secret-file, else none")
+	fs.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret shared by servers and agents; with -auth kubernetes the master secrets that servers alone share, one a line")
+	fs.StringVar(&f.agentAccounts, "agent-accounts", "netchecker-agent", "service `accounts` of agents that may enrol, NAME for one of the server's own namespace or NAMESPACE/NAME, separated by commas")
 	fs.BoolVar(&c.AllowUnsigned, "allow-unauthenticated-reports", false, "take reports of old agents, which carry no signature")
 	fs.StringVar(&f.join, "join", "", "`seeds` of the gossip, host:port or DNS names, separated by commas")
 	fs.UintVar(&f.gossipPort, "gossip-port", uint(c.GossipPort), "`port` (UDP and TCP) of the gossip; 0 for none")
@@ -109,7 +111,7 @@ func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 	if c.Services, err = service.Parse(f.services); err != nil {
 		return fmt.Errorf("-services: %w", err)
 	}
-	if c.Secret, err = cli.Secret(f.auth, f.secretFile); err != nil {
+	if err := f.trust(c, getenv); err != nil {
 		return err
 	}
 	if err := f.names(c, getenv); err != nil {
@@ -134,6 +136,25 @@ func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 		}
 	}
 	return nil
+}
+
+// trust fills in how agents prove who they are.
+func (f *flags) trust(c *server.Config, getenv func(string) string) error {
+	auth, err := cli.Auth(f.auth, f.secretFile, false)
+	if err != nil {
+		return err
+	}
+	switch auth {
+	case cli.Secret:
+		c.Secret, err = cli.ReadSecret(f.secretFile)
+	case cli.Kubernetes:
+		if f.secretFile == "" {
+			return errors.New("-auth kubernetes: want -secret-file too, with the master secret")
+		}
+		c.MasterFile = f.secretFile
+		c.AgentAccounts, err = cli.Accounts(f.agentAccounts, getenv)
+	}
+	return err
 }
 
 func (f *flags) names(c *server.Config, getenv func(string) string) (err error) {

@@ -43,6 +43,13 @@ type Config struct {
 	DataDir string
 	// Secret authenticates reports and rows; empty for none.
 	Secret []byte
+	// MasterFile holds the master secrets, in place of Secret, where agents enrol with the tokens of
+	// their pods; "" where they do not. It needs GossipKeyFile and Reviewer too.
+	MasterFile string
+	// Reviewer is asked about tokens.
+	Reviewer api.Reviewer
+	// AgentAccounts are the service accounts of agents, as NAMESPACE/NAME.
+	AgentAccounts []string
 	// AllowUnsigned takes reports of old agents, which carry no signature.
 	AllowUnsigned bool
 	// ReportTTL is how long an agent nobody expects is remembered after its last report.
@@ -71,6 +78,7 @@ type Server struct {
 	log    *slog.Logger
 	matrix *mesh.Matrix
 	gossip *gossip.Gossip
+	trust  *trust
 
 	diagnosis diagnosis
 }
@@ -83,6 +91,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, matrix: mesh.NewMatrix()}
 	s.diagnosis.s = s
+	var err error
+	if s.trust, err = newTrust(&s.cfg); err != nil {
+		return err
+	}
 	kept, closeStore, err := s.openStore()
 	if err != nil {
 		return err
@@ -137,6 +149,8 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
 	g.Go(func() error { return sweep(ctx, face, s.log) })
+	g.Go(func() error { return s.trust.follow(ctx, s) })
+	g.Go(func() error { return s.trust.followMasters(ctx, s) })
 	if s.cfg.Diagnose {
 		g.Go(func() error { return s.diagnosis.run(ctx) })
 	}
@@ -163,11 +177,10 @@ func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
 
 // face builds the HTTP face and its metrics.
 func (s *Server) face(kept api.Store) (*api.Server, error) {
-	keys := api.NewKeys(s.cfg.Secret)
-	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings, Auth: api.AuthNone,
+	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings,
 		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
-	if keys != nil {
-		cfg.Auth, cfg.Keys, cfg.MeshKeys = api.AuthSecret, keys, keys
+	if err := s.trust.apply(&cfg); err != nil {
+		return nil, err
 	}
 	face, err := api.New(cfg)
 	if err != nil {

@@ -1,0 +1,443 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"netchecker/api"
+	"netchecker/mesh"
+)
+
+var (
+	master      = []byte("a master secret that servers share")
+	otherMaster = []byte("the master secret that comes next")
+	ringKeys    = api.NewKeys([]byte("gossip key 16 by"))
+)
+
+// reviewer stands for Kubernetes: it knows tokens by their text.
+type reviewer struct {
+	mu     sync.Mutex
+	tokens map[string]api.TokenHolder
+	err    error
+	asked  int
+}
+
+const account = "netcheck/netchecker-agent"
+
+func newReviewer(agents ...mesh.Agent) *reviewer {
+	r := &reviewer{tokens: map[string]api.TokenHolder{}}
+	for _, a := range agents {
+		r.tokens["token-"+a.Name] = api.TokenHolder{ServiceAccount: account, Pod: a.Name, UID: "uid-" + a.Name, Node: a.Node}
+	}
+	return r
+}
+
+func (r *reviewer) Review(_ context.Context, token, audience string) (api.TokenHolder, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked++
+	if r.err != nil {
+		return api.TokenHolder{}, r.err
+	}
+	holder, good := r.tokens[token]
+	if !good || audience != "netchecker" {
+		return holder, fmt.Errorf("%w: unknown", api.ErrTokenRefused)
+	}
+	return holder, nil
+}
+
+func (r *reviewer) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+func (r *reviewer) askedNow() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
+}
+
+// serveKubernetes starts a server that enrols with r.
+func serveKubernetes(t testing.TB, r api.Reviewer, change func(*api.Config), masters ...[]byte) *face {
+	t.Helper()
+	m, err := api.NewMasters(masters...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, func(c *api.Config) {
+		c.Auth, c.MeshKeys = api.AuthKubernetes, ringKeys
+		c.Enrolment = api.Enrolment{Masters: m, Reviewer: r, Accounts: []string{account}}
+		if change != nil {
+			change(c)
+		}
+	})
+}
+
+// askEnrol posts one request as a member of the mesh does.
+func askEnrol(f *face, keys *api.Keys, name string, r *api.EnrolRequest) (int, string, *api.EnrolAnswer) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	status, text := f.post("/api/v1/agents/"+name+"/enrol", string(body), api.SignatureHeader, keys.Sign(api.ForEnrol, name, 1, 0, body).String())
+	out := &api.EnrolAnswer{}
+	if status == 200 {
+		if err := json.Unmarshal([]byte(text), out); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return status, text, out
+}
+
+// claim asks for the key and makes the request with the claim.
+func claim(f *face, name string, c api.EnrolClaim) (*api.EnrolRequest, func(*api.EnrolAnswer) (*api.EnrolGrant, error)) {
+	f.t.Helper()
+	ask := api.NewChallenge()
+	status, text, shown := askEnrol(f, ringKeys, name, ask)
+	if status != 200 {
+		f.t.Fatalf("challenge: %d %s", status, text)
+	}
+	if err := api.CheckServerKey(ringKeys, name, ask, shown); err != nil {
+		f.t.Fatal(err)
+	}
+	r, open, err := api.SealClaim(name, shown, c)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r, open
+}
+
+func claimOf(a mesh.Agent) api.EnrolClaim {
+	return api.EnrolClaim{Token: "token-" + a.Name, Node: a.Node, Network: a.Network.String()}
+}
+
+// granted is an agent with a key of its own.
+type granted struct {
+	keys *api.Keys
+	id   api.Identity
+}
+
+func enrol(f *face, a mesh.Agent) granted {
+	f.t.Helper()
+	r, open := claim(f, a.Name, claimOf(a))
+	status, text, answer := askEnrol(f, ringKeys, a.Name, r)
+	if status != 200 {
+		f.t.Fatalf("claim: %d %s", status, text)
+	}
+	grant, err := open(answer)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return granted{api.NewKeys(grant.Secret), api.Identity{Name: a.Name, Agent: a.Key, UID: grant.UID}}
+}
+
+// header signs as the agent does.
+func (g granted) header(p api.Purpose, boot, sequence uint64, body []byte) string {
+	s := g.keys.Sign(p, g.id.Name, boot, sequence, body)
+	s.Agent, s.UID = g.id.Agent, g.id.UID
+	return s.String()
+}
+
+func (g granted) post(f *face, c *cluster, row *mesh.Row) (int, string) {
+	body := c.encode(row, true)
+	return f.post(rowPath(row.Source), string(body), api.SignatureHeader, g.header(api.ForRow, row.Source.Boot, row.Sequence, body))
+}
+
+func TestAnEnrolledAgentIsKnownByEveryServerAlsoWithoutKubernetes(t *testing.T) {
+	c := newCluster(t, 2)
+	a := c.agents[0]
+	r := newReviewer(a)
+	first := serveKubernetes(t, r, nil, master)
+	key := enrol(first, a)
+	if status, body := key.post(first, c, c.row(a, nil)); status != 200 {
+		t.Fatalf("row: %d %s", status, body)
+	}
+	r.fail(errors.New("connection refused"))
+	restarted := serveKubernetes(t, r, nil, master)
+	if status, body := key.post(restarted, c, c.row(a, nil)); status != 200 {
+		t.Errorf("after a restart without Kubernetes: %d %s", status, body)
+	}
+	body := []byte(`{"nodename":"node1","network":"pod"}`)
+	if status, text := restarted.post("/api/v1/agents/"+a.Name, string(body), api.SignatureHeader, key.header(api.ForReport, a.Boot, 1, body)); status != 200 {
+		t.Errorf("report: %d %s", status, text)
+	}
+	if rec, _ := restarted.store.Get(t.Context(), a.Name); rec == nil || !rec.Authenticated {
+		t.Errorf("record %+v, want an authenticated one", rec)
+	}
+	r.fail(nil)
+	if again := enrol(first, a); again.id != key.id {
+		t.Errorf("enrolled anew as %+v, was %+v", again.id, key.id)
+	}
+	other := serveKubernetes(t, r, nil, otherMaster)
+	status, text := key.post(other, c, c.row(a, nil))
+	wantError(t, status, text, 401, "not signed with its key")
+	rotated := serveKubernetes(t, r, nil, otherMaster, master)
+	if status, text := key.post(rotated, c, c.row(a, nil)); status != 200 {
+		t.Errorf("with the master as the previous one: %d %s", status, text)
+	}
+}
+
+func TestAClaimIsBelievedOnlyAsFarAsItsTokenGoes(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.agents[0], c.agents[2]
+	r := newReviewer(a, b)
+	hold := func(token string, change func(*api.TokenHolder)) {
+		h := r.tokens["token-"+a.Name]
+		change(&h)
+		r.tokens[token] = h
+	}
+	hold("unbound", func(h *api.TokenHolder) { h.Pod, h.UID = "", "" })
+	hold("stranger", func(h *api.TokenHolder) { h.ServiceAccount = "default/default" })
+	hold("elsewhere", func(h *api.TokenHolder) { h.Node = "node2" })
+	hold("oldest", func(h *api.TokenHolder) { h.Node = "" })
+	hold("no uid", func(h *api.TokenHolder) { h.UID = "" })
+	pods := expected{{Name: a.Name, Key: a.Key, Due: true}}
+	f := serveKubernetes(t, r, func(c *api.Config) { c.Expected = &pods }, master)
+	for _, x := range []struct {
+		name, agent string
+		claim       api.EnrolClaim
+		status      int
+		words       []string
+	}{
+		{"forged or expired", a.Name, api.EnrolClaim{Token: "x", Node: "node1", Network: "pod"}, 403, []string{"token refused"}},
+		{"of another pod", a.Name, api.EnrolClaim{Token: "token-" + b.Name, Node: "node1", Network: "pod"}, 403, []string{"of pod", b.Name}},
+		{"bound to no pod", a.Name, api.EnrolClaim{Token: "unbound", Node: "node1", Network: "pod"}, 403, []string{"bound to no pod"}},
+		{"of another service account", a.Name, api.EnrolClaim{Token: "stranger", Node: "node1", Network: "pod"}, 403, []string{"default/default", account}},
+		{"of another node", a.Name, api.EnrolClaim{Token: "elsewhere", Node: "node1", Network: "pod"}, 403, []string{`of node "node2", not "node1"`}},
+		{"another node claimed", a.Name, api.EnrolClaim{Token: "token-" + a.Name, Node: "node2", Network: "pod"}, 403, []string{`of node "node1", not "node2"`}},
+		{"another network claimed", a.Name, api.EnrolClaim{Token: "token-" + a.Name, Node: "node1", Network: "host"}, 403, []string{"its pod is node1/pod"}},
+		{"a pod without uid", a.Name, api.EnrolClaim{Token: "no uid", Node: "node1", Network: "pod"}, 403, []string{"pod uid is empty"}},
+		{"an old Kubernetes, another node claimed", a.Name, api.EnrolClaim{Token: "oldest", Node: "node2", Network: "pod"}, 403, []string{"its pod is node1/pod"}},
+		{"an old Kubernetes", a.Name, api.EnrolClaim{Token: "oldest", Node: "node1", Network: "pod"}, 200, nil},
+		{"no network", a.Name, api.EnrolClaim{Token: "token-" + a.Name, Node: "node1"}, 400, []string{"want pod or host"}},
+		{"a bad node", a.Name, api.EnrolClaim{Token: "token-" + a.Name, Node: "a b", Network: "pod"}, 400, []string{"not allowed"}},
+		{"a pod not heard of yet", b.Name, claimOf(b), 200, nil},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			request, _ := claim(f, x.agent, x.claim)
+			status, text, _ := askEnrol(f, ringKeys, x.agent, request)
+			if x.status == 200 {
+				if status != 200 {
+					t.Errorf("%d %s", status, text)
+				}
+				return
+			}
+			wantError(t, status, text, x.status, x.words...)
+			if strings.Contains(text+f.log.String(), "token-") {
+				t.Error("the token was told")
+			}
+		})
+	}
+	if e := f.server.Enrolments(); e.Granted != 2 || e.Refused != 11 || e.Failed != 0 {
+		t.Errorf("counted %+v", e)
+	}
+	r.fail(errors.New("connection refused"))
+	request, _ := claim(f, a.Name, claimOf(a))
+	status, text, _ := askEnrol(f, ringKeys, a.Name, request)
+	wantError(t, status, text, 503, "Kubernetes cannot be asked", "connection refused")
+}
+
+// expected is a list of pods that Kubernetes tells.
+type expected []api.ExpectedPod
+
+func (e *expected) Expected(time.Time) ([]api.ExpectedPod, error) { return *e, nil }
+
+func TestWhatIsSealedIsForOneServerOneNameAndOnce(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.agents[0], c.agents[2]
+	r := newReviewer(a, b)
+	f := serveKubernetes(t, r, nil, master)
+	request, open := claim(f, a.Name, claimOf(a))
+	status, text, answer := askEnrol(f, ringKeys, b.Name, request)
+	wantError(t, status, text, 403, "none that a server of this mesh made for this agent")
+	if status, text, answer = askEnrol(f, ringKeys, a.Name, request); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	if _, err := open(answer); err != nil {
+		t.Error(err)
+	}
+	status, text, _ = askEnrol(f, ringKeys, a.Name, request)
+	wantError(t, status, text, 403, "used before")
+
+	late, _ := claim(f, a.Name, claimOf(a))
+	f.pass(2 * time.Minute)
+	status, text, _ = askEnrol(f, ringKeys, a.Name, late)
+	wantError(t, status, text, 403, "made 2m0s ago")
+
+	swapped, _ := claim(f, a.Name, claimOf(a))
+	other, _ := claim(f, a.Name, claimOf(a))
+	swapped.Ticket = other.Ticket
+	status, text, _ = askEnrol(f, ringKeys, a.Name, swapped)
+	wantError(t, status, text, 403, "sealed to a key that is none of this server's")
+
+	stranger := serveKubernetes(t, r, nil, otherMaster)
+	foreign, _ := claim(stranger, a.Name, claimOf(a))
+	status, text, _ = askEnrol(f, ringKeys, a.Name, foreign)
+	wantError(t, status, text, 403, "none that a server of this mesh made")
+
+	request, open = claim(f, a.Name, claimOf(a))
+	_, _, answer = askEnrol(f, ringKeys, a.Name, request)
+	_, otherOpen := claim(f, a.Name, claimOf(a))
+	if _, err := otherOpen(answer); err == nil {
+		t.Error("a grant was opened by who had not asked for it")
+	}
+	for i := range answer.Sealed {
+		bad := &api.EnrolAnswer{Sealed: flip(answer.Sealed, i)}
+		if _, err := open(bad); err == nil {
+			t.Fatalf("a grant altered at byte %d was opened", i)
+		}
+	}
+	if r.askedNow() != 2 {
+		t.Errorf("Kubernetes was asked %d times, want 2", r.askedNow())
+	}
+}
+
+func TestTwoServersWithOneMasterOpenWhatWasSealedForTheOther(t *testing.T) {
+	c := newCluster(t, 1)
+	a := c.agents[0]
+	r := newReviewer(a)
+	one, two := serveKubernetes(t, r, nil, master), serveKubernetes(t, r, nil, otherMaster, master)
+	two.pass(-50 * time.Second) // their clocks differ
+	request, open := claim(one, a.Name, claimOf(a))
+	status, text, answer := askEnrol(two, ringKeys, a.Name, request)
+	if status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	if _, err := open(answer); err != nil {
+		t.Error(err)
+	}
+	request, _ = claim(one, a.Name, claimOf(a))
+	two.pass(-30 * time.Second)
+	status, text, _ = askEnrol(two, ringKeys, a.Name, request)
+	wantError(t, status, text, 403, "ticket: made")
+}
+
+func TestStrangersDoNotEnrolAndCostNothing(t *testing.T) {
+	c := newCluster(t, 1)
+	a := c.agents[0]
+	r := newReviewer(a)
+	f := serveKubernetes(t, r, nil, master)
+	path := "/api/v1/agents/" + a.Name + "/enrol"
+	sign := func(body string) string { return ringKeys.Sign(api.ForEnrol, a.Name, 1, 0, []byte(body)).String() }
+	for _, x := range []struct {
+		name, body, header string
+		status             int
+		words              []string
+	}{
+		{"no signature", `{}`, "", 401, []string{"signature"}},
+		{"another mesh", `{}`, api.NewKeys(otherSecret).Sign(api.ForEnrol, a.Name, 1, 0, []byte(`{}`)).String(), 403, []string{"gossip keyring"}},
+		{"a relay's signature", `{}`, ringKeys.Sign(api.ForRelay, a.Name, 1, 0, []byte(`{}`)).String(), 403, []string{"gossip keyring"}},
+		{"garbage", `?`, sign(`?`), 400, []string{"invalid character"}},
+		{"nothing", `{}`, sign(`{}`), 403, []string{"ticket of 0 bytes"}},
+		{"a short challenge", `{"challenge":"AAAA"}`, sign(`{"challenge":"AAAA"}`), 400, []string{"challenge of 3 bytes, want 32"}},
+		{"a huge body", strings.Repeat(" ", api.MaxEnrol+1), sign(""), 413, []string{"more than 16384 bytes"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			status, text := f.post(path, x.body, api.SignatureHeader, x.header)
+			wantError(t, status, text, x.status, x.words...)
+		})
+	}
+	status, text := f.post("/api/v1/agents/a%2Fb/enrol", "{}")
+	wantError(t, status, text, 400, "agent name")
+	for _, other := range []*face{serve(t, nil), serveSecret(t, secret)} {
+		status, text := other.post(path, "{}", api.SignatureHeader, sign("{}"))
+		wantError(t, status, text, 404, "enrols nobody")
+	}
+	if r.askedNow() != 0 {
+		t.Error("Kubernetes was asked")
+	}
+}
+
+func TestAFloodOfClaimsIsBounded(t *testing.T) {
+	c := newCluster(t, 1)
+	a := c.agents[0]
+	r := newReviewer(a)
+	f := serveKubernetes(t, r, nil, master)
+	full := 0
+	for range 200 {
+		request, _ := claim(f, a.Name, claimOf(a))
+		status, text, _ := askEnrol(f, ringKeys, a.Name, request)
+		if status == 503 {
+			full++
+			mustContain(t, text, "enrolments a second, try again")
+		}
+	}
+	if asked := r.askedNow(); full == 0 || asked+full != 200 {
+		t.Errorf("%d refused, Kubernetes was asked %d times", full, asked)
+	}
+	if lines := strings.Count(f.log.String(), "not enrolled"); lines > 40 {
+		t.Errorf("%d lines said that", lines)
+	}
+}
+
+func TestAProvenNameHoldsForNodeNetworkAndAddress(t *testing.T) {
+	c := newCluster(t, 2)
+	a := c.agents[0]
+	f := serveKubernetes(t, newReviewer(a), func(c *api.Config) {
+		c.AllowUnsigned = true
+		c.PodAddrs = func(name string) []netip.Addr {
+			if name == a.Name {
+				return []netip.Addr{a.IPv4, netip.MustParseAddr("10.244.1.77")}
+			}
+			return nil
+		}
+	}, master)
+	key := enrol(f, a)
+	moved := a
+	moved.Key = mesh.Key{Node: "node2", Network: mesh.Pod}
+	status, text := key.post(f, c, c.row(moved, nil))
+	wantError(t, status, text, 403, "says it is node2/pod, its key is of node1/pod")
+	away := a
+	away.IPv4 = netip.MustParseAddr("10.9.9.9")
+	status, text = key.post(f, c, c.row(away, nil))
+	wantError(t, status, text, 403, "says it is at 10.9.9.9")
+	liar := key
+	liar.id.Agent.Node = "node2"
+	status, text = liar.post(f, c, c.row(moved, nil))
+	wantError(t, status, text, 401, "not signed with its key")
+	for _, report := range []string{`{"nodename":"node2"}`, `{"nodename":"node1","network":"host"}`, `{}`} {
+		status, text = f.post("/api/v1/agents/"+a.Name, report, api.SignatureHeader, key.header(api.ForReport, a.Boot, 1, []byte(report)))
+		wantError(t, status, text, 403, "its key is of node1/pod")
+	}
+	if status, text := key.post(f, c, c.row(a, nil)); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	status, text = f.post("/api/v1/agents/"+a.Name, `{"nodename":"node1"}`)
+	wantError(t, status, text, 403, "are signed, this one is not")
+	restarted := a
+	restarted.Boot, restarted.IPv4 = 2000, netip.MustParseAddr("10.244.1.77")
+	if status, text := key.post(f, c, c.row(restarted, nil)); status != 200 {
+		t.Errorf("the same pod with another address at once: %d %s", status, text)
+	}
+	if got := f.server.Conflicts(); len(got) != 0 {
+		t.Errorf("conflicts %v: a proven name has none", got)
+	}
+}
+
+func TestASharedSecretProvesNoIdentity(t *testing.T) {
+	f, c := serveSecret(t, secret), newCluster(t, 2)
+	a := c.agents[0]
+	row := c.row(a, nil)
+	body := c.encode(row, true)
+	s := api.NewKeys(secret).Sign(api.ForRow, a.Name, a.Boot, row.Sequence, body)
+	s.Agent, s.UID = a.Key, "uid"
+	if status, text := f.post(rowPath(a), string(body), api.SignatureHeader, s.String()); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	second := a
+	second.IPv4 = netip.MustParseAddr("10.9.9.9")
+	row = c.row(second, nil)
+	body = c.encode(row, true)
+	s = api.NewKeys(secret).Sign(api.ForRow, a.Name, a.Boot, row.Sequence, body)
+	s.Agent, s.UID = a.Key, "uid"
+	status, text := f.post(rowPath(a), string(body), api.SignatureHeader, s.String())
+	wantError(t, status, text, 403, "address conflict")
+}
