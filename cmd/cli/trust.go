@@ -83,8 +83,8 @@ func ReadMasters(file string) (masters [][]byte, err error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		if strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("-secret-file %q: line %d: not plain text: want one master secret a line, for instance the output of openssl rand -base64 32", file, i+1)
+		if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return nil, fmt.Errorf("-secret-file %q: line %d: not plain text: want one master secret a line, such as openssl rand -base64 32 prints", file, i+1)
 		}
 		if len(line) < minSecret {
 			return nil, fmt.Errorf("-secret-file %q: line %d: master secret of %d bytes, want at least %d", file, i+1, len(line), minSecret)
