@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"netchecker/api"
+	"netchecker/api/store/storetest"
 	"netchecker/probe"
 )
 
@@ -82,49 +82,20 @@ func names(t *testing.T, s api.Store) string {
 	return strings.Join(out, " ")
 }
 
-// TestStores holds every store to the contract of api.Store.
-func TestStores(t *testing.T) {
-	for kind, make := range map[string]func(t *testing.T) api.Store{
-		"memory": func(*testing.T) api.Store { return NewMemory() },
-		"bolt": func(t *testing.T) api.Store {
-			b, _ := open(t, filepath.Join(t.TempDir(), "reports.db"))
-			t.Cleanup(func() { b.Close() })
+func TestMemory(t *testing.T) {
+	storetest.Run(t, storetest.Kind{Fresh: func(*testing.T) storetest.Place {
+		return storetest.Place{Open: func(*testing.T) api.Store { return NewMemory() }}
+	}})
+}
+
+func TestBolt(t *testing.T) {
+	storetest.Run(t, storetest.Kind{Durable: true, Fresh: func(t *testing.T) storetest.Place {
+		path := filepath.Join(t.TempDir(), "reports.db")
+		return storetest.Place{Open: func(t *testing.T) api.Store {
+			b, _ := open(t, path)
 			return b
-		},
-	} {
-		t.Run(kind, func(t *testing.T) {
-			s, ctx := make(t), context.Background()
-			if got, err := s.Get(ctx, "a"); got != nil || err != nil || names(t, s) != "" {
-				t.Errorf("empty: %v %v", got, err)
-			}
-			for _, n := range []string{"b", "a", "c"} {
-				if err := s.Put(ctx, record(n, 1)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			s.Put(ctx, record("b", 2))
-			if got, _ := s.Get(ctx, "b"); got.Uptime != 2 || names(t, s) != "a b c" {
-				t.Errorf("got %+v of %s", got, names(t, s))
-			}
-			if err := s.Delete(ctx, "a", "nobody"); err != nil || names(t, s) != "b c" || s.Err() != nil {
-				t.Errorf("%v, %s, %v", err, names(t, s), s.Err())
-			}
-			var many sync.WaitGroup
-			for i := range 8 {
-				many.Go(func() {
-					for j := range 50 {
-						s.Put(ctx, record(fmt.Sprint(i), uint64(j)))
-						s.All(ctx)
-						s.Get(ctx, "b")
-					}
-				})
-			}
-			many.Wait()
-			if names(t, s) != "0 1 2 3 4 5 6 7 b c" {
-				t.Error(names(t, s))
-			}
-		})
-	}
+		}}
+	}})
 }
 
 func TestRecordsComeBackAfterARestart(t *testing.T) {

@@ -65,6 +65,8 @@ var libraryOwners = []owner{
 	{"github.com/prometheus/client_golang", []string{"api/metrics/"}},
 	{"github.com/labstack/echo/v4", []string{"api/"}},
 	{"go.etcd.io/", []string{"api/store/"}},
+	{"google.golang.org/grpc", []string{"api/store/"}},
+	{"go.uber.org/zap", []string{"api/store/"}},
 	{"github.com/vishvananda/netlink", []string{"probe/evidence/"}},
 	{"os/exec", []string{"cmd/"}},
 	{"unsafe", []string{"probe/", "probe/evidence/"}},
