@@ -31,13 +31,12 @@ func main() {
 
 // flags are the values that need more than the flag package to become a Config.
 type flags struct {
-	logging                                            cli.Logging
-	auth, secretFile, join, services, advertise        string
-	gossipPort                                         uint
-	pingTimeout, checkInterval                         time.Duration
-	etcdEndpoints, etcdTree, etcdKey, etcdCert, etcdCA string
-	webConfig, agentAccounts                           string
-	kubeproxyInit, showVersion                         bool
+	logging                                     cli.Logging
+	auth, secretFile, join, services, advertise string
+	gossipPort                                  uint
+	checkInterval                               time.Duration
+	etcdEndpoints, webConfig, agentAccounts     string
+	kubeproxyInit, showVersion                  bool
 }
 
 func register(fs *flag.FlagSet, c *server.Config, f *flags) {
@@ -45,7 +44,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.StringVar(&c.Endpoint, "endpoint", c.Endpoint, "`host:port` to serve on")
 	fs.StringVar(&c.DataDir, "data-dir", "", "`folder` that keeps the reports over a restart; memory without it")
 	fs.Var((*cli.Seconds)(&c.ReportTTL), "report-ttl", "how long an agent nobody expects is remembered after its last report, in `seconds` or as a duration")
-	fs.Var((*cli.Seconds)(&f.pingTimeout), "ping-timeout", "kept for old manifests: there is nothing to ping yet")
+	fs.Var((*cli.Seconds)(&c.Etcd.Timeout), "ping-timeout", "how long etcd may take for an answer, in `seconds` or as a duration; default 5")
 	fs.Var((*cli.Seconds)(&f.checkInterval), "check-interval", "kept for old manifests: the check is made when it is asked for")
 	fs.StringVar(&f.auth, "auth", "", "`kubernetes, secret or none`; default secret with -secret-file, else none")
 	fs.StringVar(&f.secretFile, "secret-file", "", "`file` with the secret shared by servers and agents; with -auth kubernetes the master secrets that servers alone share, one a line")
@@ -59,11 +58,11 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
 	fs.BoolVar(&c.Diagnose, "diagnose", false, "name the broken part and why in /api/v1/findings; on trial: some faults are still called by a wrong name")
 	fs.BoolVar(&f.kubeproxyInit, "kubeproxyinit", false, "keep reports as objects of Kubernetes (not yet)")
-	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd (not yet)")
-	fs.StringVar(&f.etcdTree, "etcd-tree", "netchecker", "root of the keys in etcd")
-	fs.StringVar(&f.etcdKey, "etcd-key", "", "`file` of the client's key for etcd")
-	fs.StringVar(&f.etcdCert, "etcd-cert", "", "`file` of the client's certificate for etcd")
-	fs.StringVar(&f.etcdCA, "etcd-ca", "", "`file` of etcd's CA")
+	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd at these `addresses`, host:port or URLs, separated by commas")
+	fs.StringVar(&c.Etcd.Tree, "etcd-tree", "netchecker", "root of the `keys` in etcd")
+	fs.StringVar(&c.Etcd.Key, "etcd-key", "", "`file` of the client's key for etcd")
+	fs.StringVar(&c.Etcd.Cert, "etcd-cert", "", "`file` of the client's certificate for etcd")
+	fs.StringVar(&c.Etcd.CA, "etcd-ca", "", "`file` of the certificates that etcd's must be signed by; default those of the system")
 	fs.StringVar(&f.webConfig, "web-config", "", "`file` with TLS and basic auth (not yet)")
 	fs.BoolVar(&f.showVersion, "version", false, "print the version and stop")
 }
@@ -87,7 +86,10 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, getenv func(strin
 }
 
 func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
-	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit, "-etcd-endpoints": f.etcdEndpoints != "", "-web-config": f.webConfig != ""} {
+	if err := f.store(c); err != nil {
+		return err
+	}
+	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit, "-web-config": f.webConfig != ""} {
 		if given {
 			return fmt.Errorf("%s: this version cannot do that yet; without it reports are kept under -data-dir or in memory", flag)
 		}

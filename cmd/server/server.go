@@ -17,6 +17,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/api/metrics"
+	"netchecker/api/store"
 	"netchecker/api/web"
 	"netchecker/mesh"
 	"netchecker/mesh/gossip"
@@ -41,6 +42,8 @@ type Config struct {
 	GossipKeyFile string
 	// DataDir keeps the reports over a restart; "" keeps them in memory only.
 	DataDir string
+	// Etcd keeps the reports in etcd, where it has Endpoints; its TTL is ReportTTL.
+	Etcd store.EtcdConfig
 	// Secret authenticates reports and rows; empty for none.
 	Secret []byte
 	// MasterFile holds the master secrets, in place of Secret, where agents enrol with the tokens of

@@ -8,18 +8,30 @@ import (
 	"netchecker/api/store"
 )
 
-// openStore opens the bolt file under DataDir, or memory without one.
+// openStore opens the store that the configuration names: etcd, the bolt file under DataDir, or memory.
 func (s *Server) openStore() (api.Store, func(), error) {
-	if s.cfg.DataDir == "" {
-		return store.NewMemory(), func() {}, nil
+	switch {
+	case len(s.cfg.Etcd.Endpoints) > 0:
+		s.cfg.Etcd.TTL = s.cfg.ReportTTL
+		e, err := store.OpenEtcd(s.cfg.Etcd, s.log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return e, s.closing(e.Close), nil
+	case s.cfg.DataDir != "":
+		b, err := store.OpenBolt(filepath.Join(s.cfg.DataDir, "reports.db"), s.log)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-data-dir: %w", err)
+		}
+		return b, s.closing(b.Close), nil
 	}
-	b, err := store.OpenBolt(filepath.Join(s.cfg.DataDir, "reports.db"), s.log)
-	if err != nil {
-		return nil, nil, fmt.Errorf("-data-dir: %w", err)
-	}
-	return b, func() {
-		if err := b.Close(); err != nil {
+	return store.NewMemory(), func() {}, nil
+}
+
+func (s *Server) closing(shut func() error) func() {
+	return func() {
+		if err := shut(); err != nil {
 			s.log.Error("store not closed", "error", err)
 		}
-	}, nil
+	}
 }
