@@ -61,6 +61,8 @@ type server struct {
 	peer string
 	// rowsAfter is when a server that knows no rows is asked again.
 	rowsAfter time.Time
+	// certificate is what was last wrong with the server's.
+	certificate string
 
 	enrolment
 }

@@ -56,6 +56,7 @@ func (c *Client) post(ctx context.Context, m *message, peers []string) (*answer,
 				return end.answer, Way{end.via}, nil
 			}
 			c.broke(m.server, end.via)
+			c.sayCertificate(m.server, end.err)
 			errs = append(errs, fmt.Errorf("%s: %w", Way{end.via}, end.err))
 			begin()
 		case <-ctx.Done():

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -33,5 +34,19 @@ func tlsDialer(dialer *net.Dialer, config func() (*tls.Config, error)) func(cont
 			return nil, err
 		}
 		return conn, nil
+	}
+}
+
+// sayCertificate logs that a server's certificate is not believed, once: a peer may carry the message
+// all the same, and nobody would learn of a wrong CA, or of who shows such a certificate.
+func (c *Client) sayCertificate(to string, err error) {
+	bad, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok {
+		return
+	}
+	said := true
+	c.learn(to, func(s *server) { said, s.certificate = s.certificate == bad.Error(), bad.Error() })
+	if !said {
+		c.cfg.Log.Warn("server's certificate is not believed: messages go through peers, or not at all", "server", to, "error", bad)
 	}
 }

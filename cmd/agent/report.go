@@ -42,7 +42,7 @@ func (a *Agent) makeReport(ctx context.Context) ([]byte, error) {
 	defer cancel()
 	r := report{ZeroExtender: make([]int8, a.cfg.ZeroExtender)}
 	r.Report = api.Report{ReportInterval: int64(a.cfg.ReportInterval / time.Second), NodeName: a.cfg.Node, PodName: a.cfg.Pod,
-		Network: a.cfg.Network.String(), NetworkProbes: service.HTTPAll(ctx, a.probeURLs(), timeout), LookupHost: service.Lookup(ctx, a.lookups())}
+		Network: a.cfg.Network.String(), NetworkProbes: service.HTTPAll(ctx, a.probeURLs(), timeout, a.trust.roots()), LookupHost: service.Lookup(ctx, a.lookups())}
 	var err error
 	if r.IPs, err = evidence.Interfaces(); err != nil {
 		a.log.Warn("report without interfaces", "error", err)
@@ -56,7 +56,11 @@ func (a *Agent) makeReport(ctx context.Context) ([]byte, error) {
 
 // probeURLs are the server's ping, which the original agent always probes, and those of -probeurls.
 func (a *Agent) probeURLs() []string {
-	return append([]string{"http://" + a.cfg.ServerEndpoint + "/api/v1/ping"}, a.cfg.ProbeURLs...)
+	scheme := "http://"
+	if a.cfg.ServerCA != "" {
+		scheme = "https://"
+	}
+	return append([]string{scheme + a.cfg.ServerEndpoint + "/api/v1/ping"}, a.cfg.ProbeURLs...)
 }
 
 // lookups are the names in the probed URLs.

@@ -108,17 +108,38 @@ func (t *trust) token() (string, error) {
 // tls returns how servers are spoken to: their certificate must be of the CA and name the host of
 // -serverendpoint, whichever address gossip tells for the server.
 func (t *trust) tls() (*tls.Config, error) {
-	text, err := os.ReadFile(t.cfg.ServerCA)
-	if err != nil {
-		return nil, fmt.Errorf("-server-ca: %w", err)
-	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("-server-ca %q: no certificate in it, want PEM", t.cfg.ServerCA)
+	if err := t.addCA(roots); err != nil {
+		return nil, err
 	}
 	host, _, err := net.SplitHostPort(t.cfg.ServerEndpoint)
 	if err != nil {
 		return nil, fmt.Errorf("-serverendpoint %q: want host:port", t.cfg.ServerEndpoint)
 	}
 	return &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}, nil
+}
+
+func (t *trust) addCA(roots *x509.CertPool) error {
+	text, err := os.ReadFile(t.cfg.ServerCA)
+	if err != nil {
+		return fmt.Errorf("-server-ca: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(text) {
+		return fmt.Errorf("-server-ca %q: no certificate in it, want PEM", t.cfg.ServerCA)
+	}
+	return nil
+}
+
+// roots are whom the probes of URLs believe: whom the system does, and the servers' CA; nil for the
+// system's alone.
+func (t *trust) roots() *x509.CertPool {
+	if t.cfg.ServerCA == "" {
+		return nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil { // a container from scratch has none
+		roots = x509.NewCertPool()
+	}
+	_ = t.addCA(roots) // the rows go the same way and say what is wrong
+	return roots
 }

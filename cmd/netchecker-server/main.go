@@ -35,7 +35,7 @@ type flags struct {
 	auth, secretFile, join, services, advertise string
 	gossipPort                                  uint
 	checkInterval                               time.Duration
-	etcdEndpoints, webConfig, agentAccounts     string
+	etcdEndpoints, agentAccounts                string
 	kubeproxyInit, showVersion                  bool
 }
 
@@ -63,7 +63,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.StringVar(&c.Etcd.Key, "etcd-key", "", "`file` of the client's key for etcd")
 	fs.StringVar(&c.Etcd.Cert, "etcd-cert", "", "`file` of the client's certificate for etcd")
 	fs.StringVar(&c.Etcd.CA, "etcd-ca", "", "`file` of the certificates that etcd's must be signed by; default those of the system")
-	fs.StringVar(&f.webConfig, "web-config", "", "`file` with TLS and basic auth (not yet)")
+	fs.StringVar(&c.WebConfig, "web-config", "", "`file` with TLS and basic auth, as the exporters of Prometheus take it, read again when it changes; plain HTTP to everybody without it")
 	fs.BoolVar(&f.showVersion, "version", false, "print the version and stop")
 }
 
@@ -89,7 +89,7 @@ func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 	if err := f.store(c); err != nil {
 		return err
 	}
-	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit, "-web-config": f.webConfig != ""} {
+	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit} {
 		if given {
 			return fmt.Errorf("%s: this version cannot do that yet; without it reports are kept under -data-dir or in memory", flag)
 		}

@@ -5,11 +5,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -53,6 +51,8 @@ type Config struct {
 	Reviewer api.Reviewer
 	// AgentAccounts are the service accounts of agents, as NAMESPACE/NAME.
 	AgentAccounts []string
+	// WebConfig is the file that makes it HTTPS, with a password or both; "" for plain HTTP to everybody.
+	WebConfig string
 	// AllowUnsigned takes reports of old agents, which carry no signature.
 	AllowUnsigned bool
 	// ReportTTL is how long an agent nobody expects is remembered after its last report.
@@ -98,6 +98,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if s.trust, err = newTrust(&s.cfg); err != nil {
 		return err
 	}
+	if err := checkWeb(cfg.WebConfig); err != nil {
+		return err
+	}
 	kept, closeStore, err := s.openStore()
 	if err != nil {
 		return err
@@ -130,12 +133,7 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	front.RegisterOnShutdown(face.EndStreams)
 	front.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		if err := front.Serve(api.LimitListener(listener, conns)); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	g.Go(func() error { return s.serve(front, api.LimitListener(listener, conns)) })
 	g.Go(func() error {
 		<-ctx.Done()
 		fresh, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -23,14 +24,15 @@ const maxBody = 64 << 10
 // HTTP is the original agent's HTTP probe: a GET on a new connection, timed phase by phase. It
 // follows redirects as the original did; the phases are then those of the last request and Total
 // is everything.
-func HTTP(ctx context.Context, url string, timeout time.Duration) probe.HTTPResult {
+// roots are whom servers are believed; nil for whom the system does.
+func HTTP(ctx context.Context, url string, timeout time.Duration, roots *x509.CertPool) probe.HTTPResult {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	target := url
 	if !strings.Contains(url, "://") { // the flag's help always said host:port/path
 		target = "http://" + url
 	}
-	x := get(ctx, target, true)
+	x := get(ctx, target, true, roots)
 	out := probe.HTTPResult{URL: url, HTTPCode: x.status}
 	if x.err == nil {
 		out.ConnectionResult = 1
@@ -45,14 +47,14 @@ func HTTP(ctx context.Context, url string, timeout time.Duration) probe.HTTPResu
 	return out
 }
 
-// HTTPAll probes all URLs, a few at a time, in their order.
-func HTTPAll(ctx context.Context, urls []string, timeout time.Duration) []probe.HTTPResult {
+// HTTPAll probes all URLs like HTTP, a few at a time, in their order.
+func HTTPAll(ctx context.Context, urls []string, timeout time.Duration, roots *x509.CertPool) []probe.HTTPResult {
 	out := make([]probe.HTTPResult, len(urls))
 	var g errgroup.Group
 	g.SetLimit(8)
 	for i, url := range urls {
 		g.Go(func() error {
-			out[i] = HTTP(ctx, url, timeout)
+			out[i] = HTTP(ctx, url, timeout, roots)
 			return nil
 		})
 	}
@@ -73,7 +75,7 @@ func milliseconds(from, to time.Time) int {
 func getService(ctx context.Context, url string) Result {
 	ctx, cancel := context.WithTimeout(ctx, ConnectLimit)
 	defer cancel()
-	x := get(ctx, url, false)
+	x := get(ctx, url, false, nil)
 	rtt := x.phases.end.Sub(x.phases.start)
 	switch {
 	case x.err != nil:
@@ -96,7 +98,7 @@ type phases struct {
 	start, lookup, lookedUp, dial, connected, wrote, firstByte, end time.Time
 }
 
-func get(ctx context.Context, url string, redirects bool) (x exchange) {
+func get(ctx context.Context, url string, redirects bool, roots *x509.CertPool) (x exchange) {
 	w := stopwatch{phases: phases{start: time.Now()}}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), http.MethodGet, url, nil)
 	if err != nil {
@@ -104,8 +106,9 @@ func get(ctx context.Context, url string, redirects bool) (x exchange) {
 	}
 	// No proxy, no kept connection, no HTTP/2: the path itself is probed, each time anew.
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-		DialContext:  (&net.Dialer{KeepAlive: -1}).DialContext,
-		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
+		DialContext:     (&net.Dialer{KeepAlive: -1}).DialContext,
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport}
 	if !redirects {

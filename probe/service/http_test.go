@@ -24,7 +24,7 @@ func TestTheHTTPProbeTellsItsPhasesApart(t *testing.T) {
 		_, _ = w.Write([]byte("second"))
 	}))
 	defer server.Close()
-	got := HTTP(t.Context(), server.URL, 5*time.Second)
+	got := HTTP(t.Context(), server.URL, 5*time.Second, nil)
 	if got.URL != server.URL || got.ConnectionResult != 1 || got.HTTPCode != 200 {
 		t.Errorf("%+v", got)
 	}
@@ -47,7 +47,7 @@ func TestEveryHTTPProbeConnectsAnew(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	for range 3 {
-		HTTP(t.Context(), server.URL, 5*time.Second)
+		HTTP(t.Context(), server.URL, 5*time.Second, nil)
 	}
 	if n := connections.Load(); n != 3 {
 		t.Errorf("%d connections for 3 probes", n)
@@ -58,7 +58,7 @@ func TestTheURLMayLackItsScheme(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }))
 	defer server.Close()
 	plain := strings.TrimPrefix(server.URL, "http://") + "/path"
-	got := HTTP(t.Context(), plain, 5*time.Second)
+	got := HTTP(t.Context(), plain, 5*time.Second, nil)
 	if got.URL != plain || got.HTTPCode != 404 || got.ConnectionResult != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -70,7 +70,7 @@ func TestTheHTTPProbeFollowsRedirectsAsTheOriginalDid(t *testing.T) {
 	mux.HandleFunc("/new", func(http.ResponseWriter, *http.Request) {})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	if got := HTTP(t.Context(), server.URL+"/old", 5*time.Second); got.HTTPCode != 200 || got.ConnectionResult != 1 {
+	if got := HTTP(t.Context(), server.URL+"/old", 5*time.Second, nil); got.HTTPCode != 200 || got.ConnectionResult != 1 {
 		t.Errorf("%+v", got)
 	}
 	if got := Probe(t.Context(), Target{Kind: probe.ServiceHTTP, Address: server.URL + "/old"}); got.State != probe.OK {
@@ -80,7 +80,7 @@ func TestTheHTTPProbeFollowsRedirectsAsTheOriginalDid(t *testing.T) {
 
 func TestAFailedHTTPProbeHasNoResult(t *testing.T) {
 	for _, url := range []string{"http://" + closedPort(t).String() + "/", "http://[bad", "gopher://127.0.0.1/"} {
-		got := HTTP(t.Context(), url, time.Second)
+		got := HTTP(t.Context(), url, time.Second, nil)
 		if got.URL != url || got.ConnectionResult != 0 || got.HTTPCode != 0 || got.Total < 0 || got.Total > 1000 {
 			t.Errorf("%+v", got)
 		}
@@ -94,7 +94,7 @@ func TestABodyThatDoesNotComeIsNoConnection(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	got := HTTP(t.Context(), server.URL, 150*time.Millisecond)
+	got := HTTP(t.Context(), server.URL, 150*time.Millisecond, nil)
 	if got.ConnectionResult != 0 || got.HTTPCode != 200 || got.Total < 100 {
 		t.Errorf("%+v", got)
 	}
@@ -109,7 +109,7 @@ func TestALongBodyIsNotReadToItsEnd(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	if got := HTTP(t.Context(), server.URL, 10*time.Second); got.ConnectionResult != 1 || got.Total > 5000 {
+	if got := HTTP(t.Context(), server.URL, 10*time.Second, nil); got.ConnectionResult != 1 || got.Total > 5000 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -118,7 +118,7 @@ func TestAllURLsAreProbedInTheirOrder(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	urls := []string{server.URL + "/a", "http://" + closedPort(t).String() + "/b", server.URL + "/c"}
-	for i, got := range HTTPAll(t.Context(), urls, 5*time.Second) {
+	for i, got := range HTTPAll(t.Context(), urls, 5*time.Second, nil) {
 		if want := []int{1, 0, 1}[i]; got.URL != urls[i] || got.ConnectionResult != want {
 			t.Errorf("%+v, want %s with %d", got, urls[i], want)
 		}
