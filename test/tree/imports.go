@@ -63,6 +63,8 @@ var libraryOwners = []owner{
 	{"k8s.io/", []string{"mesh/kube/", "api/store/"}},
 	{"sigs.k8s.io/", []string{"mesh/kube/", "api/store/"}},
 	{"github.com/prometheus/client_golang", []string{"api/metrics/"}},
+	{"github.com/prometheus/exporter-toolkit", []string{"cmd/server/"}},
+	{"crypto/hpke", []string{"api/"}},
 	{"github.com/labstack/echo/v4", []string{"api/"}},
 	{"go.etcd.io/", []string{"api/store/"}},
 	{"google.golang.org/grpc", []string{"api/store/"}},
