@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,49 +40,49 @@ func (c *Client) TryDevice(name string) {
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // eitherDial tries first, and second too once first has failed or was silent for a while. The error
-// is that of first.
-func eitherDial(ctx context.Context, network, address string, first, second dialFunc) (net.Conn, error) {
+// is of both, and both have ended when it returns.
+func eitherDial(ctx context.Context, network, address string, first, second dialFunc) (conn net.Conn, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type end struct {
-		conn  net.Conn
-		err   error
-		first bool
+	ends := make(chan dialEnd, 2)
+	var running sync.WaitGroup
+	defer func() {
+		cancel()
+		running.Wait()
+		close(ends)
+		for late := range ends { // it came about as well
+			if late.err == nil {
+				late.conn.Close()
+			}
+		}
+	}()
+	start := func(dial dialFunc) {
+		running.Go(func() {
+			conn, err := dial(ctx, network, address)
+			ends <- dialEnd{conn, err}
+		})
 	}
-	ends := make(chan end, 2)
-	start := func(dial dialFunc, first bool) {
-		conn, err := dial(ctx, network, address)
-		ends <- end{conn, err, first}
-	}
-	go start(first, true)
-	running, tried := 1, false
+	start(first)
 	timer := time.NewTimer(deviceAfter)
 	defer timer.Stop()
-	var failed error
-	for {
+	var errs []error
+	for begun := 1; len(errs) < 2; {
 		select {
 		case <-timer.C:
 		case e := <-ends:
-			running--
 			if e.err == nil {
-				cancel()
-				for ; running > 0; running-- {
-					if late := <-ends; late.err == nil {
-						late.conn.Close()
-					}
-				}
 				return e.conn, nil
 			}
-			if e.first {
-				failed = e.err
-			}
+			errs = append(errs, e.err)
 		}
-		if !tried {
-			tried, running = true, running+1
-			go start(second, false)
-		}
-		if running == 0 {
-			return nil, failed
+		if begun == 1 {
+			begun++
+			start(second)
 		}
 	}
+	return nil, errors.Join(errs...)
+}
+
+type dialEnd struct {
+	conn net.Conn
+	err  error
 }

@@ -35,7 +35,7 @@ func TestTheSecondWayIsTriedWhenTheFirstIsSilentOrFails(t *testing.T) {
 		{"the first is silent", dials(time.Hour, nil, nil), dials(time.Millisecond, bound, nil), bound, nil, deviceAfter + time.Millisecond},
 		{"the first fails at once", dials(0, nil, refused), dials(time.Millisecond, bound, nil), bound, nil, time.Millisecond},
 		{"the first is late but sooner", dials(deviceAfter+time.Millisecond, plain, nil), dials(time.Hour, nil, nil), plain, nil, deviceAfter + time.Millisecond},
-		{"both fail: the first says why", dials(time.Second, nil, refused), dials(0, nil, errors.New("not permitted")), nil, refused, time.Second},
+		{"both fail", dials(time.Second, nil, refused), dials(0, nil, errors.New("not permitted")), nil, refused, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
