@@ -53,7 +53,7 @@ func (v *View) Path(ref Ref) Path {
 		}
 		return p
 	}
-	if state != probe.OK && !v.past {
+	if state != probe.OK {
 		v.joinHeard(&p, i, col)
 	}
 	return p

@@ -45,7 +45,6 @@ func TestCluster(t *testing.T) {
 		{"AllPathsAreOK", allPathsAreOK},
 		{"TheOriginalContractHolds", contractHolds},
 		{"DeployingAgainChangesNothing", deployingAgain},
-		{"TheManifestsAreAccepted", manifestsAccepted},
 		{"AFaultShowsOnItsPaths", faults},
 		{"PrometheusFiresAndResolves", prometheusFires},
 		{"EveryAlertFires", everyAlertFires},
@@ -61,6 +60,9 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	t.Run("PurgeLeavesNothing", func(t *testing.T) { purge(t, w, before) })
+	t.Run("KustomizeInstalls", func(t *testing.T) { kustomize(t, w, before) })
+	t.Run("TheOperatorsObjectsAreApplied", func(t *testing.T) { operator(t, w) })
+	t.Run("HelmInstalls", func(t *testing.T) { helm(t, w) })
 }
 
 func bringUp(t *testing.T) *world {

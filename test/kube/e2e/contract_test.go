@@ -99,16 +99,3 @@ func deployingAgain(t *testing.T, w *world) {
 		t.Errorf("pods were replaced: %q, then %q", before, after)
 	}
 }
-
-// manifestsAccepted has the API server check them without keeping anything.
-func manifestsAccepted(t *testing.T, w *world) {
-	out, err := w.Exec(t.Context(), "kubectl", "apply", "--dry-run=server", "-k", w.root+"/deploy/base")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(out) {
-		if strings.Contains(line, "Warning") {
-			t.Error("the API server warns: " + line)
-		}
-	}
-}

@@ -12,7 +12,8 @@ func podsAreCalm(t *testing.T, w *world) {
 	for _, app := range []string{"netchecker-server", "netchecker-agent", "netchecker-agent-hostnet"} {
 		for _, p := range w.pods(t, app) {
 			for _, s := range p.Status.ContainerStatuses {
-				if s.RestartCount > 0 {
+				lost := s.LastTerminationState.Terminated
+				if s.RestartCount > 0 && (lost == nil || lost.Reason != "Unknown") { // that is: with its node
 					t.Errorf("%s on %s was restarted %d times: %+v", p.Name, p.Spec.NodeName, s.RestartCount, s.LastTerminationState)
 				}
 			}
@@ -60,19 +61,7 @@ func purge(t *testing.T, w *world, before []string) {
 	if _, err := w.script(t.Context(), "PURGE=true"); err != nil {
 		t.Fatal(err)
 	}
-	took := await(t, "a clean cluster", func() error {
-		var left []string
-		for _, o := range w.objects(t) {
-			if !slices.Contains(before, o) {
-				left = append(left, o)
-			}
-		}
-		if len(left) > 0 {
-			return fmt.Errorf("left: %q", left)
-		}
-		return nil
-	})
-	t.Logf("nothing left %.1f s after the script", took.Seconds())
+	w.asBefore(t, before)
 	for _, n := range w.Nodes {
 		out, err := n.Exec(t.Context(), "ss", "-Hlntu")
 		if err != nil {
@@ -90,4 +79,22 @@ func purge(t *testing.T, w *world, before []string) {
 	if out, err := w.script(t.Context(), "PURGE=true"); err != nil {
 		t.Errorf("purging twice: %v\n%s", err, out)
 	}
+}
+
+// asBefore waits until the cluster has no objects but those of before.
+func (w *world) asBefore(t *testing.T, before []string) {
+	t.Helper()
+	took := await(t, "a clean cluster", func() error {
+		var left []string
+		for _, o := range w.objects(t) {
+			if !slices.Contains(before, o) {
+				left = append(left, o)
+			}
+		}
+		if len(left) > 0 {
+			return fmt.Errorf("left: %q", left)
+		}
+		return nil
+	})
+	t.Logf("nothing left after %.1f s", took.Seconds())
 }

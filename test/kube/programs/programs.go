@@ -29,6 +29,7 @@ var components = []string{"etcd", "kube-apiserver", "kube-controller-manager", "
 var sources = []string{
 	"kubernetes/go.mod", "kubernetes/go.sum", "kubernetes/main.go",
 	"coredns/go.mod", "coredns/go.sum", "coredns/main.go", "pause/main.go",
+	"helm/go.mod", "helm/go.sum",
 }
 
 // Store is a folder in the cache.
@@ -69,7 +70,7 @@ func Open(ctx context.Context, log io.Writer) (*Store, error) {
 	return s, os.Chtimes(s.Dir, now, now) // in use: not for dropOld
 }
 
-// Bin holds etcd, the Kubernetes components, coredns and pause.
+// Bin holds etcd, the Kubernetes components, coredns, pause and helm.
 func (s *Store) Bin() string { return filepath.Join(s.Dir, "bin") }
 
 // Debian is the root of the unpacked Debian packages: containerd, runc and the CNI plugins.
@@ -89,11 +90,10 @@ func (s *Store) All(ctx context.Context) error {
 		if err := s.kubernetes(ctx); err != nil {
 			return err
 		}
-		if err := s.build(ctx, "coredns", "coredns", ""); err != nil {
-			return err
-		}
-		if err := s.build(ctx, "pause", "pause", ""); err != nil {
-			return err
+		for name, path := range map[string]string{"coredns": ".", "pause": ".", "helm": "helm.sh/helm/v4/cmd/helm"} {
+			if err := s.build(ctx, name, path, ""); err != nil {
+				return err
+			}
 		}
 		if err := s.debian(ctx); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (s *Store) locked(fn func() error) error {
 }
 
 func (s *Store) kubernetes(ctx context.Context) error {
-	if err := s.build(ctx, "kubernetes", "kubernetes", linkerFlags()); err != nil {
+	if err := s.build(ctx, "kubernetes", ".", linkerFlags()); err != nil {
 		return err
 	}
 	for _, name := range components {
@@ -145,8 +145,9 @@ func linkerFlags() string {
 	return flags.String()
 }
 
-// build makes bin/name from one of this package's folders. A file is there only when it is whole.
-func (s *Store) build(ctx context.Context, folder, name, ldflags string) error {
+// build makes bin/name from a package path in this package's folder of the same name. A file is there
+// only when it is whole.
+func (s *Store) build(ctx context.Context, name, path, ldflags string) error {
 	target := filepath.Join(s.Bin(), name)
 	if _, err := os.Stat(target); err == nil {
 		return nil
@@ -157,8 +158,8 @@ func (s *Store) build(ctx context.Context, folder, name, ldflags string) error {
 	fmt.Fprintf(s.log, "building %s for %s (kept for later runs; the first time on a machine Kubernetes takes 10 to 30 minutes)\n", name, s.Dir)
 	began := time.Now()
 	part := target + ".part"
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w"+ldflags, "-o", part, ".")
-	cmd.Dir = filepath.Join(s.source, folder)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w"+ldflags, "-o", part, path)
+	cmd.Dir = filepath.Join(s.source, name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w: %s", name, err, out)

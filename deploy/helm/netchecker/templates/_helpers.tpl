@@ -30,12 +30,14 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "netchecker.gossipPorts" -}}
-- {name: gossip, containerPort: {{ .Values.agent.gossipPort }}, protocol: TCP}
+- {name: gossip-tcp, containerPort: {{ .Values.agent.gossipPort }}, protocol: TCP}
+- {name: gossip-udp, containerPort: {{ .Values.agent.gossipPort }}, protocol: UDP}
 {{- end }}
 
 {{- define "netchecker.headless" -}}
 clusterIP: None
 publishNotReadyAddresses: true
 ports:
-  - {name: gossip, protocol: TCP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip}
+  - {name: gossip-tcp, protocol: TCP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip-tcp}
+  - {name: gossip-udp, protocol: UDP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip-udp}
 {{- end }}
