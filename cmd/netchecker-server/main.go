@@ -35,7 +35,7 @@ type flags struct {
 	auth, secretFile, join, services, advertise string
 	gossipPort                                  uint
 	checkInterval                               time.Duration
-	etcdEndpoints, agentAccounts                string
+	etcdEndpoints, agentAccounts, kubeconfig    string
 	kubeproxyInit, showVersion                  bool
 }
 
@@ -57,6 +57,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.StringVar(&f.services, "services", "", "`services` that the agents probe")
 	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
 	fs.BoolVar(&c.Diagnose, "diagnose", false, "name the broken part and why in /api/v1/findings; on trial: some faults are still called by a wrong name")
+	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that leads to the API server of Kubernetes; default the pod's service account, where one is mounted")
 	fs.BoolVar(&f.kubeproxyInit, "kubeproxyinit", false, "keep reports as objects of Kubernetes (not yet)")
 	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd at these `addresses`, host:port or URLs, separated by commas")
 	fs.StringVar(&c.Etcd.Tree, "etcd-tree", "netchecker", "root of the `keys` in etcd")
@@ -117,6 +118,9 @@ func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 		return err
 	}
 	if err := f.names(c, getenv); err != nil {
+		return err
+	}
+	if err := f.connectKube(c); err != nil {
 		return err
 	}
 	addrs, err := cli.Addresses(f.advertise, getenv)

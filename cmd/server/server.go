@@ -19,6 +19,7 @@ import (
 	"netchecker/api/web"
 	"netchecker/mesh"
 	"netchecker/mesh/gossip"
+	"netchecker/mesh/kube"
 	"netchecker/probe/service"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 	Join []string
 	// GossipKeyFile holds the gossip keyring; "" for none.
 	GossipKeyFile string
+	// Kube is the way to the API server; nil without Kubernetes.
+	Kube *kube.Access
 	// DataDir keeps the reports over a restart; "" keeps them in memory only.
 	DataDir string
 	// Etcd keeps the reports in etcd, where it has Endpoints; its TTL is ReportTTL.
@@ -95,6 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s := &Server{cfg: cfg, log: cfg.Log, matrix: mesh.NewMatrix()}
 	s.diagnosis.s = s
 	var err error
+	s.useKube()
 	if s.trust, err = newTrust(&s.cfg); err != nil {
 		return err
 	}
