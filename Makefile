@@ -21,6 +21,7 @@ FUZZTIME     ?= 10s
 DEMO_SECONDS ?= 0
 SOAK_MINUTES ?= 30
 FAULTS       ?= all
+PAIRS        ?= 0
 LAB_NODES    ?= 5
 
 # The images, by the same names and tags as deploy/deploy.sh takes.
@@ -108,8 +109,8 @@ demo: build ## a small mesh on this machine for DEMO_SECONDS
 	bin/netcheck demo --seconds $(DEMO_SECONDS)
 
 .PHONY: faults
-faults: build ## FAULTS (all) called by their names, NETCHECKER_RUNS times each (root; diagnosis is on trial)
-	NETCHECKER_FAULTS=$(FAULTS) go test -count=1 -v -run FaultsAreCalled -timeout 3h ./test/e2e | grep -e VERDICT -e wrong: -e says:
+faults: build ## FAULTS (all) called by their names, NETCHECKER_RUNS times each, and PAIRS of them at once (root)
+	NETCHECKER_FAULTS=$(FAULTS) NETCHECKER_PAIRS=$(PAIRS) go test -count=1 -v -run "FaultsAreCalled|TwoFaults" -timeout 5h ./test/e2e | grep -e VERDICT -e wrong: -e says -e TABLE
 
 .PHONY: soak
 soak: build ## the whole system under load for SOAK_MINUTES (root)

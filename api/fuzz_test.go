@@ -71,7 +71,7 @@ func FuzzParseQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := api.ParseQuery(values); err != nil && len(err.Error()) > 2000 {
+		if _, err := api.ParseQuery(values, epoch); err != nil && len(err.Error()) > 2000 {
 			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
 	})

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-
-	"netchecker/mesh/diagnose"
 )
 
 // healthz serves GET /healthz: 200 while the process serves at all.
@@ -34,21 +31,6 @@ func storeLine(st StoreStats) string {
 		st.Kind, st.Unwritten, st.Age.Seconds(), st.Bound.Seconds())
 }
 
-// getFindings serves GET /api/v1/findings.
-func (s *Server) getFindings(c echo.Context) error {
-	answer := struct {
-		Findings []diagnose.Finding `json:"findings"`
-	}{s.Findings()}
-	if answer.Findings == nil {
-		answer.Findings = []diagnose.Finding{}
-	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		return fmt.Errorf("findings: %w", err)
-	}
-	return c.JSONBlob(http.StatusOK, body)
-}
-
 // indexText names what there is.
 const indexText = `netchecker server %s
 
@@ -57,7 +39,9 @@ const indexText = `netchecker server %s
     &state=all                   also: ok, degraded, failing, unknown (default: all that is not ok)
     &path=pod-to-pod             also: host-to-pod, pod-to-host, host-to-host
     &source=NODE&destination=NODE
-/api/v1/findings                 what is broken, and why
+    &at=TIME                     as it stood then, or so long ago: 2026-01-02T15:04:05Z or 15m
+/api/v1/findings                 what is broken, and why; ?at=TIME as of then, ?since=TIME what has been since then
+/api/v1/history                  what changed: ?since=TIME&until=TIME&source=NODE&destination=NODE&path=KIND&state=STATE&limit=N&after=NEXT
 /api/v1/overview                 the state of every pair in a few bytes; ?since=VERSION tells what is new
 /api/v1/events                   the same as server-sent events
 /api/v1/openapi.yaml             the description of all this

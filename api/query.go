@@ -2,11 +2,11 @@ package api
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,13 +19,14 @@ import (
 type query struct {
 	format string
 	filter mesh.Filter
-	all    bool // every state
+	all    bool      // every state
+	at     time.Time // the zero time for now
 }
 
 var formats = []string{"json", "text", "csv"}
 
 // queryWords are the parameters of the matrix.
-var queryWords = []string{"destination", "format", "path", "source", "state"}
+var queryWords = []string{"at", "destination", "format", "path", "source", "state"}
 
 const (
 	stateWords = "all, ok, degraded, failing, unknown"
@@ -34,11 +35,9 @@ const (
 
 // parseQuery reads the matrix's parameters. Lists may be separated by commas or given in several
 // parameters. Its errors name the allowed values.
-func parseQuery(values url.Values) (q query, err error) {
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(queryWords, key) {
-			return q, fmt.Errorf("parameter %q: want one of %s", clip(key), strings.Join(queryWords, ", "))
-		}
+func parseQuery(values url.Values, now time.Time) (q query, err error) {
+	if q.at, err = momentOf("at", values, now); err != nil {
+		return q, err
 	}
 	q.format = "json"
 	if list := split(values["format"]); len(list) > 0 {
@@ -123,16 +122,21 @@ func (q *query) checkNodes(agents []mesh.AgentView) error {
 
 // getMatrix serves GET /api/v1/matrix. The answer is written as it is made, out of one view.
 func (s *Server) getMatrix(c echo.Context) error {
-	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	values, err := queryOf(c, queryWords...)
 	if err != nil {
-		return failf(http.StatusBadRequest, "query: %w", err)
+		return err
 	}
-	q, err := parseQuery(values)
+	now := s.now()
+	q, err := parseQuery(values, now)
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
-	now := s.now()
-	m := &snapshot{view: s.cfg.Matrix.View(now), query: q, conflicts: s.Conflicts(), findings: s.Findings()}
+	m := &snapshot{query: q}
+	if q.at.IsZero() {
+		m.view, m.conflicts, m.findings = s.cfg.Matrix.View(now), s.Conflicts(), s.Findings()
+	} else if m.view, m.findings, err = s.past(c, q.at); err != nil {
+		return err
+	}
 	m.agents = m.view.Agents()
 	if err := q.checkNodes(m.agents); err != nil {
 		return fail(http.StatusBadRequest, err)

@@ -79,6 +79,8 @@ type Config struct {
 	Sighted func(mesh.Agent)
 	// Findings returns what diagnosis has found and what is still so; nil for none.
 	Findings func() []diagnose.Finding
+	// History is what is remembered of earlier; nil remembers nothing.
+	History History
 
 	// Auth is how agents prove who they are, Keys holds their keys and MeshKeys those of the mesh, with
 	// which peers sign what they relay. AuthNone needs neither; AuthKubernetes takes its keys from
@@ -208,6 +210,7 @@ func (s *Server) Handler() http.Handler {
 	e.GET("/api/v1/events", s.getEvents)
 	read("/api/v1/", s.index)
 	read("/api/v1/openapi.yaml", openAPI)
+	read("/api/v1/history", s.getHistory, large(s.answers))
 	read("/healthz", s.healthz)
 	read("/readyz", s.readyz)
 	if s.mounted["/"] == nil {

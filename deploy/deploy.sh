@@ -117,6 +117,7 @@ check() {
     matches SERVER_NODE '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a node"
     matches ETCD_SECRET '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a Secret"
     [[ $DATA_VOLUME != hostpath:* || -n $SERVER_NODE ]] || fail "DATA_VOLUME=$DATA_VOLUME: want SERVER_NODE too, the node that has the folder"
+    [[ -z $DATA_VOLUME || $USE_ETCD_ENDPOINT != true ]] || fail "DATA_VOLUME=$DATA_VOLUME: want that or USE_ETCD_ENDPOINT, not both"
     [[ -z $DATA_VOLUME || $SERVER_REPLICAS == 1 ]] || fail "SERVER_REPLICAS=$SERVER_REPLICAS: only one server can have DATA_VOLUME open"
     [[ -f $HERE/base/kustomization.yaml ]] || fail "$HERE/base: not there; the script reads the manifests beside it, so run it from the project's folder"
     command -v kubectl >/dev/null || fail "kubectl: not found in PATH"
@@ -159,9 +160,13 @@ flags() {
 values() {
     STORE_ARGS='' SERVER_MOUNTS='' SERVER_VOLUMES='' SERVER_NODE_SELECTOR='' MONITOR_LABELS=''
     STRATEGY='strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}'
+    MASTER_ARGS=''
+    [[ $AUTH != kubernetes ]] || MASTER_ARGS='- -secret-file=/etc/netchecker/master/master-key'
     HOSTNET_ARGS='' HOSTNET_NON_ROOT=true HOSTNET_USER=65532 HOSTNET_CAPABILITIES='{drop: [ALL]}'
     if [[ $EVIDENCE == privileged ]]; then
-        HOSTNET_ARGS='- -evidence=privileged' HOSTNET_NON_ROOT=false HOSTNET_USER=0
+        MASTER_ARGS=''
+    [[ $AUTH != kubernetes ]] || MASTER_ARGS='- -secret-file=/etc/netchecker/master/master-key'
+    HOSTNET_ARGS='- -evidence=privileged' HOSTNET_NON_ROOT=false HOSTNET_USER=0
         HOSTNET_CAPABILITIES='{drop: [ALL], add: [NET_ADMIN]}'
     fi
     [[ $ALLOW_OLD_AGENTS != true ]] || SERVER_ARGS="-allow-unauthenticated-reports $SERVER_ARGS"

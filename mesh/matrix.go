@@ -160,6 +160,12 @@ func (m *Matrix) View(now time.Time) *View {
 	for i := range v.entries {
 		v.reports[i] = v.report(i)
 	}
+	v.noteLeft()
+	return v
+}
+
+// noteLeft notes the columns of agents that left on purpose.
+func (v *View) noteLeft() {
 	v.leftBits = newBits(v.table.Len())
 	for col, agent := range v.agentOf {
 		if v.reports[agent] == ReportLeft {
@@ -167,5 +173,4 @@ func (m *Matrix) View(now time.Time) *View {
 			v.leftCols = append(v.leftCols, col)
 		}
 	}
-	return v
 }

@@ -53,7 +53,7 @@ func (v *View) Path(ref Ref) Path {
 		}
 		return p
 	}
-	if state != probe.OK {
+	if state != probe.OK && !v.past {
 		v.joinHeard(&p, i, col)
 	}
 	return p

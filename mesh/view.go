@@ -17,6 +17,8 @@ type View struct {
 	reports  []ReportState
 	leftBits bitset
 	leftCols []int
+	// past says that the rows are made of what was kept: they say nothing of what was heard.
+	past bool
 }
 
 // AgentView is one agent of the roster and what its rows say of itself.

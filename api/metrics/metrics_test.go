@@ -50,6 +50,7 @@ func (s *source) StoreErr() error { return nil }
 func (s *source) StoreStats() api.StoreStats {
 	return api.StoreStats{Kind: "etcd", Writes: 5, Errors: 1, Unwritten: 2, Age: 1500 * time.Millisecond, Bound: time.Second}
 }
+func (s *source) HistoryErr() error            { return nil }
 func (s *source) Findings() []diagnose.Finding { return s.open }
 func (s *source) Conflicts() map[string]api.Conflict {
 	return map[string]api.Conflict{"agent-pod-1": {}}

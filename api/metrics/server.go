@@ -24,6 +24,7 @@ type Source interface {
 	StoreStats() api.StoreStats
 	Conflicts() map[string]api.Conflict
 	Findings() []diagnose.Finding
+	HistoryErr() error
 }
 
 // ServerCollector collects the server's metrics.
@@ -69,6 +70,8 @@ var (
 		"Number of agents under whose name a second address reported within the last ten minutes.", nil, nil)
 	storeUp = prometheus.NewDesc("netchecker_store_up",
 		"1 while the store keeps the reports, 0 while they are in memory only or lost.", nil, nil)
+	historyUp = prometheus.NewDesc("netchecker_history_up",
+		"0 while what happens cannot be written to the history, else 1.", nil, nil)
 	rowsAccepted = prometheus.NewDesc("netchecker_rows_accepted_total",
 		"Rows taken from agents.", nil, nil)
 	rowsRelayed = prometheus.NewDesc("netchecker_rows_relayed_total",
@@ -100,6 +103,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(ch, storeUp, truth(err == nil))
 	collectStore(ch, c.source.StoreStats())
+	gauge(ch, historyUp, truth(c.source.HistoryErr() == nil))
 	collectOriginal(ch, series)
 	view := c.source.View()
 	collectCounts(ch, view)

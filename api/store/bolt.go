@@ -99,12 +99,15 @@ func full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
-func (b *Bolt) moveAside(damage error) error {
-	aside := fmt.Sprintf("%s.damaged-%d", b.path, time.Now().UnixNano())
-	if err := os.Rename(b.path, aside); err != nil {
+func (b *Bolt) moveAside(damage error) error { return moveAside(b.path, damage, b.log) }
+
+// moveAside makes room for a new file in place of a damaged one.
+func moveAside(path string, damage error, log *slog.Logger) error {
+	aside := fmt.Sprintf("%s.damaged-%d", path, time.Now().UnixNano())
+	if err := os.Rename(path, aside); err != nil {
 		return fmt.Errorf("move damaged file aside (%v): %w", damage, err)
 	}
-	b.log.Error("report file is damaged: moved aside, beginning an empty one", "file", b.path, "moved to", aside, "error", damage)
+	log.Error("file is damaged: moved aside, beginning an empty one", "file", path, "moved to", aside, "error", damage)
 	return nil
 }
 

@@ -174,7 +174,7 @@ func TestADamagedFileIsMovedAsideAndTheServerGoesOn(t *testing.T) {
 				t.Fatalf("%v\n%s", err, log)
 			}
 			aside, _ := filepath.Glob(path + ".damaged-*")
-			if len(aside) != 1 || !strings.Contains(log.String(), "report file is damaged: moved aside") {
+			if len(aside) != 1 || !strings.Contains(log.String(), "file is damaged: moved aside") {
 				t.Errorf("moved aside: %v, log: %s", aside, log)
 			}
 			b, _ = open(t, path)

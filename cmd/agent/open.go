@@ -18,6 +18,7 @@ import (
 	"netchecker/mesh/gossip"
 	"netchecker/probe"
 	"netchecker/probe/echo"
+	"netchecker/probe/evidence"
 	"netchecker/probe/service"
 )
 
@@ -49,6 +50,9 @@ func (a *Agent) open() error {
 	}
 	a.metrics = metrics.NewAgent(a.cfg.Version, a.snapshot)
 	a.client = client.New(a.trust.client(self, a.log))
+	if name, _, err := evidence.HolderOf(self.Primary()); err == nil && a.cfg.Network == mesh.Host && !a.cfg.BindAdvertised {
+		a.client.TryDevice(name)
+	}
 	a.relay = client.NewRelay(client.RelayConfig{Self: self.Key, Servers: a.relayable, MeshKeys: a.trust.mesh, Client: a.client, Log: a.log})
 	return nil
 }

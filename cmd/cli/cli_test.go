@@ -99,3 +99,21 @@ func TestEndpointsAndPorts(t *testing.T) {
 		t.Error("port 65536 was taken")
 	}
 }
+
+func TestSizesAreBytesOrHaveAUnit(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "4096": 4096, "4KiB": 4096, "256MiB": 256 << 20, "2GiB": 2 << 30} {
+		var s Size
+		if err := s.Set(text); err != nil || int64(s) != want {
+			t.Errorf("%q: %d, %v, want %d", text, s, err, want)
+		}
+		again := new(Size)
+		if err := again.Set(s.String()); err != nil || *again != s {
+			t.Errorf("%q is written %q, which reads %d, %v", text, s.String(), *again, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "MiB", "1.5GiB", "256MB", "1048576GiB", "9223372036854775807"} {
+		if err := new(Size).Set(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}

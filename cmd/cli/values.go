@@ -75,3 +75,37 @@ func (s *Seconds) Set(text string) error {
 	*s = Seconds(d)
 	return nil
 }
+
+// Size is a flag that takes bytes, or a number with one of the units KiB, MiB and GiB.
+type Size int64
+
+var units = []struct {
+	name  string
+	bytes int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// String returns the value in the largest unit that fits.
+func (s *Size) String() string {
+	for _, u := range units {
+		if n := int64(*s); n > 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+// Set reads the value; negative ones and those of 1 PiB and more are errors.
+func (s *Size) Set(text string) error {
+	number, factor := text, int64(1)
+	for _, u := range units {
+		if n, found := strings.CutSuffix(text, u.name); found {
+			number, factor = n, u.bytes
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n >= 1<<50/factor {
+		return errors.New("want bytes, or a size such as 256MiB")
+	}
+	*s = Size(n * factor)
+	return nil
+}

@@ -42,7 +42,9 @@ type flags struct {
 func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	f.logging.Register(fs)
 	fs.StringVar(&c.Endpoint, "endpoint", c.Endpoint, "`host:port` to serve on")
-	fs.StringVar(&c.DataDir, "data-dir", "", "`folder` that keeps the reports over a restart; memory without it")
+	fs.StringVar(&c.DataDir, "data-dir", "", "`folder` that keeps reports and history over a restart; memory without it")
+	fs.Var((*cli.Size)(&c.HistorySize), "history-size", "how much of what happened is kept, in `bytes` or as 256MiB; 0 keeps none")
+	fs.Var((*cli.Seconds)(&c.HistoryAge), "history-age", "how long what happened is kept, in `seconds` or as a duration")
 	fs.Var((*cli.Seconds)(&c.ReportTTL), "report-ttl", "how long an agent nobody expects is remembered after its last report, in `seconds` or as a duration")
 	fs.Var((*cli.Seconds)(&c.Etcd.Timeout), "ping-timeout", "how long etcd may take for an answer, in `seconds` or as a duration; default 5")
 	fs.Var((*cli.Seconds)(&f.checkInterval), "check-interval", "kept for old manifests: the check is made when it is asked for")
@@ -86,6 +88,9 @@ func run(ctx context.Context, fs *flag.FlagSet, args []string, getenv func(strin
 	return server.Run(ctx, cfg)
 }
 
+// minHistory is the least history worth keeping: a snapshot of a large cluster fits.
+const minHistory = 4 << 20
+
 func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 	if err := f.store(c); err != nil {
 		return err
@@ -100,6 +105,12 @@ func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 	}
 	if c.ReportTTL < time.Second {
 		return fmt.Errorf("-report-ttl %v: want at least 1 s", c.ReportTTL)
+	}
+	if c.HistorySize != 0 && c.HistorySize < minHistory {
+		return fmt.Errorf("-history-size %d: want 0 or at least %d", c.HistorySize, minHistory)
+	}
+	if c.HistoryAge < time.Minute {
+		return fmt.Errorf("-history-age %v: want at least 1 m", c.HistoryAge)
 	}
 	if c.PairMetricsNodes < 0 || c.PairMetricsNodes > 5000 {
 		return fmt.Errorf("-pair-metrics-nodes %d: want 0 to 5000", c.PairMetricsNodes)

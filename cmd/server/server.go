@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"netchecker/api"
+	"netchecker/api/history"
 	"netchecker/api/metrics"
 	"netchecker/api/store"
 	"netchecker/api/web"
@@ -45,6 +46,9 @@ type Config struct {
 	DataDir string
 	// Etcd keeps the reports in etcd, where it has Endpoints; its TTL is ReportTTL.
 	Etcd store.EtcdConfig
+	// HistorySize bounds the history in bytes, 0 keeps none; HistoryAge is how long it is kept.
+	HistorySize int64
+	HistoryAge  time.Duration
 	// Secret authenticates reports and rows; empty for none.
 	Secret []byte
 	// MasterFile holds the master secrets, in place of Secret, where agents enrol with the tokens of
@@ -73,7 +77,8 @@ type Config struct {
 }
 
 // Default holds the values of flags that are not given.
-var Default = Config{Endpoint: "0.0.0.0:8081", GossipPort: gossip.DefaultPort, ReportTTL: time.Hour, PairMetricsNodes: 30}
+var Default = Config{Endpoint: "0.0.0.0:8081", GossipPort: gossip.DefaultPort, ReportTTL: time.Hour, PairMetricsNodes: 30,
+	HistorySize: 256 << 20, HistoryAge: 24 * time.Hour}
 
 // shutdownGrace is what requests under way get to end.
 const shutdownGrace = 5 * time.Second
@@ -87,6 +92,7 @@ type Server struct {
 	trust  *trust
 
 	diagnosis diagnosis
+	history   *history.History // nil without
 }
 
 // Run is the life of a server: it returns nil when ctx has ended and all is closed, or the error
@@ -110,6 +116,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer closeStore()
+	closeHistory, err := s.openHistory()
+	if err != nil {
+		return err
+	}
+	defer closeHistory()
 	if err := s.startGossip(); err != nil {
 		return err
 	}
@@ -156,6 +167,9 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	g.Go(func() error { return sweep(ctx, face, s.log) })
 	g.Go(func() error { return s.trust.follow(ctx, s) })
 	g.Go(func() error { return s.trust.followMasters(ctx, s) })
+	if s.history != nil {
+		g.Go(func() error { return s.record(ctx) })
+	}
 	if s.cfg.Diagnose {
 		g.Go(func() error { return s.diagnosis.run(ctx) })
 	}
@@ -184,6 +198,9 @@ func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
 func (s *Server) face(kept api.Store) (*api.Server, error) {
 	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings,
 		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
+	if s.history != nil {
+		cfg.History = s.history
+	}
 	if err := s.trust.apply(&cfg); err != nil {
 		return nil, err
 	}

@@ -64,14 +64,16 @@ func largeMatrix(b testing.TB, n int, bad func(from, to int, rng *rand.Rand) boo
 }
 
 // benchRounds measures rounds over one matrix and prints how long they take and what they find.
-func benchRounds(b *testing.B, m *mesh.Matrix, now time.Time) {
+func benchRounds(b *testing.B, m *mesh.Matrix, now time.Time) { benchEvidence(b, m, now, nil) }
+
+func benchEvidence(b *testing.B, m *mesh.Matrix, now time.Time, evidence map[mesh.Key]*probe.Snapshot) {
 	tracker := NewTracker()
 	var found []Finding
 	var took []time.Duration
 	for b.Loop() {
 		now = now.Add(time.Millisecond)
 		start := time.Now()
-		found = tracker.Round(Input{View: m.View(now), Now: now})
+		found = tracker.Round(Input{View: m.View(now), Evidence: evidence, Now: now})
 		took = append(took, time.Since(start))
 	}
 	slices.Sort(took)
@@ -99,6 +101,22 @@ func BenchmarkRound5000TwentyFiveNodesCutOff(b *testing.B) {
 	cut := func(n int) bool { return n%200 == 7 }
 	m, now := largeMatrix(b, large, func(from, to int, _ *rand.Rand) bool { return cut(from) || cut(to) }, nil)
 	benchRounds(b, m, now)
+}
+
+// The same with evidence of all nodes: each tells of its ways to 256 others, as much as a row may hold.
+func BenchmarkRound5000TwentyFiveNodesWithEvidence(b *testing.B) {
+	cut := func(n int) bool { return n%200 == 7 }
+	m, now := largeMatrix(b, large, func(from, to int, _ *rand.Rand) bool { return cut(from) || cut(to) }, nil)
+	w := newWorld(b, 256, nil)
+	snapshot := w.snapshotOf(place{255, mesh.Host})
+	for i := range snapshot.Lookups { // the world of the test has other addresses than the large matrix
+		snapshot.Lookups[i].Dst = netip.AddrFrom4([4]byte{10, byte(i % 2), byte(i >> 9), byte(i >> 1)})
+	}
+	evidence := map[mesh.Key]*probe.Snapshot{}
+	for i := range large {
+		evidence[mesh.Key{Node: fmt.Sprintf("node%05d", i), Network: mesh.Host}] = snapshot
+	}
+	benchEvidence(b, m, now, evidence)
 }
 
 // Two halves do not reach each other, and both report: 50 million paths are dead.

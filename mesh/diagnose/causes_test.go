@@ -279,6 +279,21 @@ func (f *shown) truth(w *world, k, o int) truth {
 	return t
 }
 
+// In a big mesh a node tells of its ways to some of its peers only, which are not those of a sample by chance.
+func TestEvidenceOfSomePeersIsEnoughInABigMesh(t *testing.T) {
+	const n, k, o = 40, 27, 31
+	for _, f := range shownFaults() {
+		w := newWorld(t, n, nil)
+		w.evidence, w.limit, w.hurt = true, 9, []int{k, o}
+		w.start()
+		truth := f.truth(w, k, o)
+		w.inject(truth.fault)
+		for _, wrong := range w.check(w.run(12*time.Second), truth) {
+			t.Errorf("%s: %s", f.name, wrong)
+		}
+	}
+}
+
 func TestEvidenceNamesTheCause(t *testing.T) {
 	for _, f := range shownFaults() {
 		for _, n := range []int{2, 3, 4, 5, 8, 30} {

@@ -34,12 +34,37 @@ func (r *round) explain(p *picture, d *reading) {
 			rest = append(rest, n)
 		}
 	}
-	b.sample = spread(rest, maxBench)
+	b.sample = spread(b.familiar(rest), maxBench)
 	for _, ask := range b.questions() {
 		if ask() {
 			return
 		}
 	}
+}
+
+// familiar are those of a list that the suspects have looked at: a node in a big mesh tells of its
+// ways to some of its peers only, and only those can be compared.
+func (b *bench) familiar(list []int) (known []int) {
+	seen := map[netip.Addr]bool{}
+	for _, n := range b.suspects() {
+		if s := b.host(n); s != nil {
+			for i := range s.Lookups {
+				seen[s.Lookups[i].Dst] = true
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return list
+	}
+	for _, n := range list {
+		if seen[b.addr(n, mesh.Pod)] || seen[b.addr(n, mesh.Host)] {
+			known = append(known, n)
+		}
+	}
+	if len(known) == 0 {
+		return list
+	}
+	return known
 }
 
 // questions are what to ask of the evidence, the first answer counts.
@@ -208,6 +233,8 @@ type wayOut struct {
 	dst netip.Prefix
 }
 
+// wayTo is false when the snapshot says nothing of the address: where it has asked the kernel for some
+// ways, those that it has not asked for are not known.
 func wayTo(s *probe.Snapshot, to netip.Addr) (wayOut, bool) {
 	route := s.RouteTo(to, probe.MainTable)
 	if l := s.Lookup(to, netip.Addr{}); l != nil {
@@ -216,6 +243,9 @@ func wayTo(s *probe.Snapshot, to netip.Addr) (wayOut, bool) {
 			w.dst = route.Dst
 		}
 		return w, true
+	}
+	if len(s.Lookups) > 0 {
+		return wayOut{}, false
 	}
 	if route == nil {
 		return wayOut{err: probe.CodeNetUnreachable}, len(s.Routes) > 0

@@ -126,7 +126,7 @@ func (b *bench) missingEntry(n, m int, w wayOut, dev string) bool {
 // another link: strict reverse path filtering.
 func (b *bench) reverseOf(n, m int) bool {
 	s := b.host(m)
-	if s == nil || !b.stands(m, 0.3, growth(probe.IPReversePathFilter)) {
+	if s == nil || !strict(s) || !b.stands(m, 0.3, growth(probe.IPReversePathFilter)) {
 		return false
 	}
 	back, ok := wayTo(s, b.addr(n, mesh.Pod))
@@ -143,11 +143,28 @@ func (b *bench) reverseOf(n, m int) bool {
 // reversePath is reverseOf for a node that drops what comes from all others.
 func (b *bench) reversePath() bool {
 	n := b.d.node
-	if !b.stands(n, 0.5, growth(probe.IPReversePathFilter)) {
+	if s := b.host(n); s == nil || !strict(s) || !b.stands(n, 0.5, growth(probe.IPReversePathFilter)) {
 		return false
 	}
 	here, there := b.rates(n, growth(probe.IPReversePathFilter))
 	return b.settle(b.d.kind, RPFilterDrop, n, b.fact(n, probe.IPReversePathFilter.String(), perSecond(here), "at most "+perSecond(there)))
+}
+
+// strict reports whether some interface filters by strict reverse path, or nobody knows. In loose mode
+// the counter grows too, where an interface has no address: that is another fault.
+func strict(s *probe.Snapshot) bool {
+	all, known := s.Sysctl("net.ipv4.conf.all.rp_filter")
+	if !known {
+		return true
+	}
+	for name, v := range s.Sysctls {
+		dev, ok := strings.CutPrefix(name, "net.ipv4.conf.")
+		dev, is := strings.CutSuffix(dev, ".rp_filter")
+		if ok && is && dev != "all" && dev != "default" && dev != "lo" && max(v, all) == 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // lonely looks for a broken node in a pair that has no peers to compare with: a device that is

@@ -78,6 +78,8 @@ func podShape(c *cells, b *bads) shape {
 		return shapePodIn
 	case outof:
 		return shapePodOut
+	case b.hpOut && c.known[pp][in]+c.known[pp][out]+c.known[hp][in] == 0: // its pods are unheard of just now
+		return shapeOverlay
 	case b.hpOut:
 		return shapeRouting
 	case b.phIn:

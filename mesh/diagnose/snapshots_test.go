@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"netchecker/mesh"
@@ -46,7 +47,7 @@ func (w *world) snapshotOf(at place) *probe.Snapshot {
 		{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.254"), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast}}
 	s.Listeners = []probe.Listener{{Proto: "udp", Port: 8472}, {Proto: "udp", Port: 8095}}
 	for m := range w.n {
-		if m == n {
+		if m == n || !w.looksAt(m) {
 			continue
 		}
 		s.Routes = append(s.Routes, probe.Route{Dst: podNet(m), Via: vtepIP(m), Dev: "flannel.1", Table: probe.MainTable, Type: probe.RouteUnicast, Onlink: true})
@@ -58,6 +59,10 @@ func (w *world) snapshotOf(at place) *probe.Snapshot {
 	w.lookups(at, s)
 	return s
 }
+
+// looksAt reports whether agents tell of their ways to a node: in a big mesh only of the first few, and
+// of those that do not answer.
+func (w *world) looksAt(m int) bool { return w.limit == 0 || m < w.limit || slices.Contains(w.hurt, m) }
 
 // touch applies what the faults change in what an agent reads.
 func (w *world) touch(at place, s *probe.Snapshot) {
@@ -71,6 +76,9 @@ func (w *world) touch(at place, s *probe.Snapshot) {
 // lookups answers as the kernel would from the routes.
 func (w *world) lookups(at place, s *probe.Snapshot) {
 	for m := range w.n {
+		if !w.looksAt(m) {
+			continue
+		}
 		for _, to := range []netip.Addr{podAddr(m), hostAddr(m)} {
 			if m == at.node && to == hostAddr(m) {
 				continue

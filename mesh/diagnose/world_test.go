@@ -73,6 +73,8 @@ type world struct {
 	services, evidence bool
 	tells              func(at place) bool // who sends evidence; nil for all
 	skip               map[place]bool
+	limit              int   // how many nodes agents tell of their ways to; 0 for all
+	hurt               []int // nodes that they tell of besides
 	facts              map[string]NodeFacts
 }
 

@@ -94,13 +94,19 @@ const (
 
 // MTUOf returns the MTU in bytes of the interface that holds an address.
 func MTUOf(addr netip.Addr) (int, error) {
+	_, mtu, err := HolderOf(addr)
+	return mtu, err
+}
+
+// HolderOf returns the name of the interface that holds an address, and its MTU in bytes.
+func HolderOf(addr netip.Addr) (name string, mtu int, err error) {
 	links, err := netlink.LinkList()
 	if err != nil {
-		return 0, fmt.Errorf("list links: %w", err)
+		return "", 0, fmt.Errorf("list links: %w", err)
 	}
 	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return 0, fmt.Errorf("list addresses: %w", err)
+		return "", 0, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addrs {
 		if held, ok := netip.AddrFromSlice(a.IP); !ok || held.Unmap() != addr.Unmap().WithZone("") {
@@ -108,9 +114,9 @@ func MTUOf(addr netip.Addr) (int, error) {
 		}
 		for _, l := range links {
 			if l.Attrs().Index == a.LinkIndex {
-				return l.Attrs().MTU, nil
+				return l.Attrs().Name, l.Attrs().MTU, nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("no interface holds %v", addr)
+	return "", 0, fmt.Errorf("no interface holds %v", addr)
 }

@@ -104,6 +104,13 @@ func TestPods(t *testing.T) {
 			if !*container.SecurityContext.ReadOnlyRootFilesystem {
 				t.Error("its root can be written to")
 			}
+			numbers := map[int32]bool{}
+			for _, port := range container.Ports {
+				if numbers[port.ContainerPort] {
+					t.Errorf("port %d twice: kubectl apply would lose one", port.ContainerPort)
+				}
+				numbers[port.ContainerPort] = true
+			}
 			env := map[string]string{}
 			for _, v := range container.Env {
 				env[v.Name] = v.ValueFrom.FieldRef.FieldPath

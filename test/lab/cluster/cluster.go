@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"netchecker/mesh"
 	"netchecker/test/lab"
 )
@@ -34,6 +36,8 @@ type Config struct {
 	ServerArgs, AgentArgs []string
 	// IPv6 advertises both families; the lab must have them.
 	IPv6 bool
+	// Privileged gives host agents NET_ADMIN and has them read the packet filter.
+	Privileged bool
 }
 
 // Cluster is a running mesh. Its methods may be called by many goroutines.
@@ -133,7 +137,7 @@ func (c *Cluster) auth() []string {
 	return []string{"-auth=secret", "-secret-file=" + c.secret}
 }
 
-func (c *Cluster) start(program string, at lab.Endpoint, name string, args []string) (*lab.Process, error) {
+func (c *Cluster) start(program string, at lab.Endpoint, name string, args []string, caps ...uintptr) (*lab.Process, error) {
 	log, err := os.OpenFile(filepath.Join(c.cfg.Logs, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -146,7 +150,7 @@ func (c *Cluster) start(program string, at lab.Endpoint, name string, args []str
 	}
 	p.Env = []string{"MY_NODE_NAME=" + at.NodeName, "MY_POD_NAME=" + name, "MY_POD_IP=" + at.Addr.String(), "MY_POD_IPS=" + ips,
 		"MY_HOST_IP=" + c.Lab.Node(at.Node).Addr.String(), "GOMAXPROCS=1"}
-	p.Stdout, p.Stderr = log, log
+	p.Stdout, p.Stderr, p.Caps = log, log, caps
 	return p, p.Start()
 }
 
@@ -167,7 +171,11 @@ func (c *Cluster) startAgentAt(at lab.Endpoint, prefix string, network mesh.Netw
 	c.mu.Unlock()
 	args := append([]string{"-v=5", "-logtostderr", "-network=" + network.String(), "-join=" + c.seeds(), "-reportinterval=5",
 		"-zone=" + at.Zone, fmt.Sprintf("-serverendpoint=%s:%d", lab.ServerVIP, lab.ServerPort)}, c.auth()...)
-	p, err := c.start("netchecker-agent", at, name, append(args, c.cfg.AgentArgs...))
+	var caps []uintptr
+	if c.cfg.Privileged && network == mesh.Host {
+		args, caps = append(args, "-evidence=privileged"), []uintptr{unix.CAP_NET_ADMIN}
+	}
+	p, err := c.start("netchecker-agent", at, name, append(args, c.cfg.AgentArgs...), caps...)
 	if err != nil {
 		return err
 	}

@@ -30,14 +30,12 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "netchecker.gossipPorts" -}}
-- {name: gossip-tcp, containerPort: {{ .Values.agent.gossipPort }}, protocol: TCP}
-- {name: gossip-udp, containerPort: {{ .Values.agent.gossipPort }}, protocol: UDP}
+- {name: gossip, containerPort: {{ .Values.agent.gossipPort }}, protocol: TCP}
 {{- end }}
 
 {{- define "netchecker.headless" -}}
 clusterIP: None
 publishNotReadyAddresses: true
 ports:
-  - {name: gossip-tcp, protocol: TCP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip-tcp}
-  - {name: gossip-udp, protocol: UDP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip-udp}
+  - {name: gossip, protocol: TCP, port: {{ .Values.agent.gossipPort }}, targetPort: gossip}
 {{- end }}

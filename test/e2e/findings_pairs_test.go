@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"netchecker/test/lab"
+	"netchecker/test/lab/cluster"
+)
+
+// pairNodes is the size of the lab for two faults at once: enough nodes stay well.
+const pairNodes = 7
+
+// TestTwoFaultsAtOnce injects NETCHECKER_PAIRS random pairs of local faults at different nodes, two
+// seconds apart; both must be located, and nothing else said.
+func TestTwoFaultsAtOnce(t *testing.T) {
+	pairs, err := strconv.Atoi(os.Getenv("NETCHECKER_PAIRS"))
+	if err != nil || pairs < 1 {
+		pairs = 1
+	}
+	c := start(t, lab.Config{Nodes: pairNodes}, trial())
+	located, named, clean := 0, 0, 0
+	for range pairs {
+		a, b := pickPair()
+		scores := judgeBoth(t, c, a, b)
+		if scores[0].located && scores[1].located {
+			located++
+		} else if pairs == 1 {
+			t.Errorf("%s and %s: not both located", a.fault, b.fault)
+		}
+		if scores[0].caused && scores[1].caused {
+			named++
+		}
+		if len(scores[0].wrong) == 0 {
+			clean++
+		}
+	}
+	t.Logf("TABLE two faults at once: %d pairs, both located %d, both named %d, nothing wrong said %d", pairs, located, named, clean)
+}
+
+// pickPair chooses two different faults that have a place: one in the middle of the network hides
+// what lies behind it.
+func pickPair() (a, b *verdict) {
+	for {
+		a, b = &verdicts[rand.IntN(len(verdicts))], &verdicts[rand.IntN(len(verdicts))]
+		if a != b && a.args > 0 && b.args > 0 && a.kind != "" && b.kind != "" {
+			return a, b
+		}
+	}
+}
+
+// judgeBoth is judge for two faults; what is wrong is in the first score.
+func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score) {
+	t.Helper()
+	nodes := shuffled(c.Lab.Nodes())
+	at := [2][]int{nodes[:a.args], nodes[a.args : a.args+b.args]}
+	both := [2]*verdict{a, b}
+	var heal [2]func()
+	heal[0] = breakIt(t, c, a, at[0])
+	time.Sleep(2 * time.Second)
+	heal[1] = breakIt(t, c, b, at[1])
+	began := time.Now()
+	var wrong []string
+	var end time.Time
+	take := func(after time.Duration) {
+		for _, f := range findings(t, c) {
+			i := 0
+			if !a.fits(&f, at[0]) {
+				i = 1
+			}
+			before := len(s[i].wrong)
+			s[i].take(both[i], &f, at[i], after)
+			if len(s[i].wrong) > before {
+				wrong = append(wrong, s[i].wrong[before:]...)
+			}
+		}
+	}
+	for now := began; end.IsZero() && now.Sub(began) < 30*time.Second || now.Before(end); now = time.Now() {
+		take(now.Sub(began) + time.Millisecond)
+		if s[0].caused && s[1].caused && end.IsZero() {
+			end = now.Add(afterwards)
+		}
+		pause(t.Context())
+	}
+	heal[1]()
+	heal[0]()
+	for began := time.Now(); !quietNow(t, c) && time.Since(began) < patience; pause(t.Context()) {
+		take(0)
+	}
+	awaitAllOK(t, c)
+	s[0].wrong = wrong
+	t.Logf("VERDICT %s at %v and %s at %v: located %v %v named %v %v wrong %d, broken at %s", a.fault, at[0], b.fault, at[1],
+		s[0].located, s[1].located, s[0].caused, s[1].caused, len(wrong), began.UTC().Format("15:04:05"))
+	for _, w := range wrong {
+		t.Logf("  wrong: %s", w)
+	}
+	return s
+}
+
+// fits reports whether a finding is what the fault must be called, at its place.
+func (v *verdict) fits(f *finding, nodes []int) bool { return f.Kind == v.kind && v.at(f, nodes) }

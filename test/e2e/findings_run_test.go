@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/test/lab"
+	"netchecker/test/lab/cluster"
+)
+
+// score is how one run of a fault was called.
+type score struct {
+	located, caused bool
+	wrong           []string
+	took            time.Duration
+}
+
+// afterwards is how long a fault stays in force after it was called by its name, for anything that
+// should not be said.
+const afterwards = 5 * time.Second
+
+// judge injects the fault at random nodes and waits until it is called by its name, then a while
+// more for anything that should not be said, and watches it heal.
+func judge(t *testing.T, c *cluster.Cluster, v *verdict, limit time.Duration) (s score) {
+	t.Helper()
+	nodes := shuffled(c.Lab.Nodes())
+	heal := breakIt(t, c, v, nodes)
+	began := time.Now()
+	var end time.Time
+	if v.kind == "" { // no fault: it is enough that nobody says anything
+		s.located, s.caused, end = true, true, began.Add(3*afterwards)
+	}
+	said := map[string]bool{}
+	for now := began; end.IsZero() && now.Sub(began) < limit || now.Before(end); now = time.Now() {
+		for _, f := range findings(t, c) {
+			if !said[f.Summary] {
+				said[f.Summary] = true
+				t.Logf("  says after %.1f s: %s", now.Sub(began).Seconds(), f.Summary)
+			}
+			s.take(v, &f, nodes, now.Sub(began))
+		}
+		if s.located && s.caused && end.IsZero() {
+			end = now.Add(afterwards)
+		}
+		pause(t.Context())
+	}
+	heal()
+	for began := time.Now(); !quietNow(t, c); pause(t.Context()) {
+		for _, f := range findings(t, c) {
+			s.take(v, &f, nodes, 0)
+		}
+		if time.Since(began) > patience {
+			t.Errorf("%s: still found after healing: %+v", v.fault, findings(t, c))
+			break
+		}
+	}
+	awaitAllOK(t, c)
+	t.Logf("VERDICT %-26s at %v of %d located %-5v named %-5v wrong %d after %.1f s, broken at %s", v.fault, nodes[:v.args], c.Lab.Nodes(),
+		s.located, s.caused, len(s.wrong), s.took.Seconds(), began.UTC().Format("15:04:05"))
+	for _, w := range s.wrong {
+		t.Logf("  wrong: %s", w)
+	}
+	return s
+}
+
+// shuffled are the node numbers of a lab in random order.
+func shuffled(n int) []int {
+	nodes := rand.Perm(n)
+	for i := range nodes {
+		nodes[i]++
+	}
+	return nodes
+}
+
+// take notes what a finding is worth.
+func (s *score) take(v *verdict, f *finding, nodes []int, after time.Duration) {
+	if f.Kind != v.kind || !v.at(f, nodes) || f.Cause != "" && !v.caused(f) {
+		text := fmt.Sprintf("%s/%s %v %s>%s: %s", f.Kind, f.Cause, f.Location.Nodes, f.Location.Source, f.Location.Destination, f.Summary)
+		if !slices.Contains(s.wrong, text) {
+			s.wrong = append(s.wrong, text)
+		}
+		return
+	}
+	if !s.located && after > 0 {
+		s.located, s.took = true, after
+	}
+	if v.caused(f) && !s.caused && after > 0 {
+		s.caused, s.took = true, after
+	}
+}
+
+// quietNow reports whether nothing is found.
+func quietNow(t *testing.T, c *cluster.Cluster) bool { return len(findings(t, c)) == 0 }
+
+// breakIt injects the fault; what is returned heals it.
+func breakIt(t *testing.T, c *cluster.Cluster, v *verdict, nodes []int) func() {
+	t.Helper()
+	k := nodes[0]
+	if v.fault == "agent-dead" {
+		c.KillAgent(k, mesh.Pod)
+		return func() { restart(t, c, k, mesh.Pod) }
+	}
+	args := slices.Clone(nodes[:v.args])
+	if v.fault == "fw-agent-port" {
+		args = append(args, 8095)
+	}
+	heal, err := c.Lab.Inject(t.Context(), v.fault, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := heal(); err != nil {
+			t.Error(err)
+		}
+		if v.fault == "node-dead" {
+			restart(t, c, k, mesh.Pod)
+			restart(t, c, k, mesh.Host)
+		}
+	}
+}
+
+func restart(t *testing.T, c *cluster.Cluster, i int, network mesh.Network) {
+	t.Helper()
+	if err := c.StartAgent(i, network); err != nil {
+		t.Error(err)
+	}
+}
+
+// everyDay are faults of every part of a node and of the network between, by which each change of
+// the diagnosis is tried; all of them take a quarter of an hour.
+const everyDay = "dup-podcidr-sameip,docker0-overlaps-nodenet,firewalld,fw-8472-in,mtu-pmtud-blackhole,kubeproxy-rules-gone,node-dead,route-missing"
+
+// labNodes is how large the lab of a run is: NETCHECKER_NODES, or by chance 3 to 8 nodes.
+func labNodes() int {
+	if n, err := strconv.Atoi(os.Getenv("NETCHECKER_NODES")); err == nil && n > 0 {
+		return n
+	}
+	return 3 + rand.IntN(6)
+}
+
+// trial is the configuration in which faults are judged; NETCHECKER_EVIDENCE=privileged lets the host
+// agents read the packet filter.
+func trial() cluster.Config {
+	return cluster.Config{ServerArgs: []string{"-diagnose"}, Privileged: privileged()}
+}
+
+// TestFaultsAreCalledByTheirNames injects some faults, or those that NETCHECKER_FAULTS names, separated
+// by commas, or all of them, NETCHECKER_RUNS times, each time in a lab of its own. A fault must be
+// located and called by its name, and nothing else may be said at any moment.
+func TestFaultsAreCalledByTheirNames(t *testing.T) {
+	list, limit := os.Getenv("NETCHECKER_FAULTS"), 25*time.Second
+	if list == "" { // a test is patient, figures are not
+		list, limit = everyDay, patience
+	}
+	chosen := strings.Split(list, ",")
+	scores := map[string][]score{}
+	for run := range runs() {
+		t.Run(fmt.Sprintf("run%d", run+1), func(t *testing.T) {
+			c := start(t, lab.Config{Nodes: labNodes()}, trial())
+			for i := range verdicts {
+				v := &verdicts[i]
+				if !slices.Contains(chosen, v.fault) && !slices.Contains(chosen, "all") || c.Lab.Nodes() < v.least {
+					continue
+				}
+				t.Run(v.fault, func(t *testing.T) {
+					s := judge(t, c, v, limit)
+					scores[v.fault] = append(scores[v.fault], s)
+					if !s.located {
+						t.Errorf("not located")
+					} else if !s.caused {
+						t.Errorf("cause not named")
+					}
+					if len(s.wrong) > 0 {
+						t.Errorf("%d wrong findings: %s", len(s.wrong), strings.Join(s.wrong, "; "))
+					}
+				})
+			}
+		})
+	}
+	table(t, scores)
+}
+
+// table prints what the runs of each fault came to.
+func table(t *testing.T, scores map[string][]score) {
+	t.Logf("TABLE | fault | runs | located | named | wrong findings | median seconds |")
+	for i := range verdicts {
+		list := scores[verdicts[i].fault]
+		if len(list) == 0 {
+			continue
+		}
+		located, named, wrong := 0, 0, 0
+		var took []time.Duration
+		for _, s := range list {
+			if s.located {
+				located++
+				took = append(took, s.took)
+			}
+			if s.caused {
+				named++
+			}
+			wrong += len(s.wrong)
+		}
+		median := "-"
+		if slices.Sort(took); len(took) > 0 {
+			median = fmt.Sprintf("%.1f", took[len(took)/2].Seconds())
+		}
+		t.Logf("TABLE | %s | %d | %d | %d | %d | %s |", verdicts[i].fault, len(list), located, named, wrong, median)
+	}
+}
