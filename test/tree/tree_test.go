@@ -3,6 +3,7 @@ package tree
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,5 +74,29 @@ func TestEveryFixtureBelongsToARule(t *testing.T) {
 		if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.Name == filepath.Base(dir) }) {
 			t.Errorf("%s belongs to no rule", dir)
 		}
+	}
+}
+
+// TestModulesThatTestTheProductFollowItsRequirements says it before make test-cluster does: go.mod of
+// a module that has ours by replacement must be as new as ours.
+func TestModulesThatTestTheProductFollowItsRequirements(t *testing.T) {
+	tree, err := Load(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for name, text := range tree.Text {
+		if filepath.Base(name) != "go.mod" || !strings.Contains(text, "\nreplace "+Module+" => ") {
+			continue
+		}
+		found++
+		cmd := exec.Command("go", "list", "-m", "-mod=readonly", "all")
+		cmd.Dir = filepath.Join("..", "..", filepath.Dir(name))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s does not fit go.mod, run go mod tidy in %s: %v\n%s", name, filepath.Dir(name), err, out)
+		}
+	}
+	if found == 0 {
+		t.Error("no such module: does this test look in the right place?")
 	}
 }
