@@ -19,6 +19,8 @@ type queue struct {
 	lastErr error
 
 	writes, errors uint64
+	// turns counts changes, for change.turn.
+	turns uint64
 	// wake has something in it when there is something to take.
 	wake chan struct{}
 }
@@ -53,8 +55,8 @@ func (q *queue) note(name string, rec *api.Record, now time.Time) {
 		q.byName[name] = e
 		q.order = append(q.order, name)
 	}
-	e.rec, e.latest = rec, now
-	e.turn++
+	q.turns++
+	e.rec, e.latest, e.turn = rec, now, q.turns
 	q.mu.Unlock()
 	q.again()
 }
@@ -137,6 +139,15 @@ func (q *queue) failed(c change, err error) {
 	}
 	q.refused[c.name], q.lastErr = true, err
 	q.requeue(e)
+}
+
+// retry says that a change could not be made yet, which is nobody's fault.
+func (q *queue) retry(c change) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.byName[c.name]; e != nil && e.taken {
+		q.requeue(e)
+	}
 }
 
 // requeue is for holders of the lock.
