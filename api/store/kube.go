@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	_ "embed" // crd.yaml
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -14,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-
-	"encoding/json"
 
 	"netchecker/api"
 )
@@ -67,6 +67,7 @@ func OpenKube(config *rest.Config, namespace string, log *slog.Logger) (*Kube, e
 	config.APIPath, config.GroupVersion, config.NegotiatedSerializer = "/apis", &version, agentCodecs()
 	config.AcceptContentTypes, config.ContentType = "", ""
 	config.QPS, config.RateLimiter = -1, nil // writes have a limit of their own, reads are a few an hour
+	config.WarningHandler, config.WarningHandlerWithContext = warnings{log}, nil
 	client, err := rest.RESTClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("store in Kubernetes: %w", err)
@@ -110,7 +111,8 @@ func (k *Kube) define(ctx context.Context) bool {
 			k.log.Info("definition of agents."+group+" is left as it is: not allowed to look after it", "error", err)
 			return true
 		}
-		if status, answered := err.(apierrors.APIStatus); answered && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) {
+		var status apierrors.APIStatus
+		if errors.As(err, &status) && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) {
 			k.log.Error("definition of agents."+group+" not updated: going on with the one that is there", "error", err)
 			return true
 		}
@@ -138,8 +140,13 @@ const (
 func (k *Kube) apply(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	body, err := k.client.Get().AbsPath(crdPath).Do(ctx).Raw()
+	answer := k.client.Get().AbsPath(crdPath).Do(ctx)
+	err := answer.Error() // what Raw returns does not say why
 	if err == nil {
+		body, err := answer.Raw()
+		if err != nil {
+			return err
+		}
 		var there metav1.PartialObjectMetadata
 		if err := json.Unmarshal(body, &there); err != nil {
 			return err
@@ -150,7 +157,14 @@ func (k *Kube) apply(ctx context.Context) error {
 	} else if !apierrors.IsNotFound(err) {
 		return err
 	}
-	_, err = k.client.Patch(types.ApplyPatchType).AbsPath(crdPath).Param("fieldManager", "netchecker-server").
-		Param("force", "true").Body(crd).Do(ctx).Raw()
-	return err
+	return k.client.Patch(types.ApplyPatchType).AbsPath(crdPath).Param("fieldManager", "netchecker-server").
+		Param("force", "true").Body(crd).Do(ctx).Error()
+}
+
+// warnings takes what the API server remarks, which is a line for every write with an older schema.
+type warnings struct{ log *slog.Logger }
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w warnings) HandleWarningHeader(_ int, _, text string) {
+	w.log.Debug("api server remarks", "text", text)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,8 +70,24 @@ func object(rec *api.Record, namespace, version string) (*Agent, error) {
 	r := rec.Report
 	r.Uptime = min(r.Uptime, math.MaxInt64) // the API has no larger numbers
 	spec, err := json.Marshal(stored{r, rec.Authenticated})
+	if err != nil {
+		return nil, err
+	}
+	if spec, err = withoutNulls(spec); err != nil {
+		return nil, err
+	}
 	return &Agent{metav1.TypeMeta{APIVersion: agentVersion().String(), Kind: "Agent"},
-		metav1.ObjectMeta{Name: rec.Name, Namespace: namespace, ResourceVersion: version}, spec}, err
+		metav1.ObjectMeta{Name: rec.Name, Namespace: namespace, ResourceVersion: version}, spec}, nil
+}
+
+// withoutNulls leaves out the fields of a JSON object that are null: an older schema may refuse them.
+func withoutNulls(object []byte) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(fields, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	return json.Marshal(fields)
 }
 
 // record is the inverse of object.
