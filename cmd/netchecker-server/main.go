@@ -36,7 +36,7 @@ type flags struct {
 	gossipPort                                  uint
 	checkInterval                               time.Duration
 	etcdEndpoints, agentAccounts, kubeconfig    string
-	kubeproxyInit, showVersion                  bool
+	showVersion                                 bool
 }
 
 func register(fs *flag.FlagSet, c *server.Config, f *flags) {
@@ -60,7 +60,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
 	fs.BoolVar(&c.Diagnose, "diagnose", false, "name the broken part and why in /api/v1/findings; on trial: some faults are still called by a wrong name")
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that leads to the API server of Kubernetes; default the pod's service account, where one is mounted")
-	fs.BoolVar(&f.kubeproxyInit, "kubeproxyinit", false, "keep reports as objects of Kubernetes (not yet)")
+	fs.BoolVar(&c.ReportObjects, "kubeproxyinit", false, "keep reports as objects agents.network-checker.ext of Kubernetes, in the server's namespace")
 	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd at these `addresses`, host:port or URLs, separated by commas")
 	fs.StringVar(&c.Etcd.Tree, "etcd-tree", "netchecker", "root of the `keys` in etcd")
 	fs.StringVar(&c.Etcd.Key, "etcd-key", "", "`file` of the client's key for etcd")
@@ -94,11 +94,6 @@ const minHistory = 4 << 20
 func (f *flags) fill(c *server.Config, getenv func(string) string) (err error) {
 	if err := f.store(c); err != nil {
 		return err
-	}
-	for flag, given := range map[string]bool{"-kubeproxyinit": f.kubeproxyInit} {
-		if given {
-			return fmt.Errorf("%s: this version cannot do that yet; without it reports are kept under -data-dir or in memory", flag)
-		}
 	}
 	if err := cli.CheckEndpoint("-endpoint", c.Endpoint); err != nil {
 		return err

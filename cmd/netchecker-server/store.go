@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"netchecker/cmd/cli"
@@ -12,17 +11,8 @@ import (
 
 // store checks the flags that say where reports are kept.
 func (f *flags) store(c *server.Config) error {
-	var given []string
-	for _, flag := range []struct {
-		name string
-		set  bool
-	}{{"-data-dir", c.DataDir != ""}, {"-etcd-endpoints", f.etcdEndpoints != ""}, {"-kubeproxyinit", f.kubeproxyInit}} {
-		if flag.set {
-			given = append(given, flag.name)
-		}
-	}
-	if len(given) > 1 {
-		return fmt.Errorf("%s: want at most one of them, reports are kept in one place", strings.Join(given, " and "))
+	if f.etcdEndpoints != "" && c.ReportObjects {
+		return errors.New("-etcd-endpoints and -kubeproxyinit: want at most one of them, reports are kept in one place")
 	}
 	if c.Etcd.Timeout != 0 && c.Etcd.Timeout < 100*time.Millisecond {
 		return fmt.Errorf("-ping-timeout %v: want at least 0.1 s", c.Etcd.Timeout)

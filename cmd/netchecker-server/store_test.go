@@ -10,9 +10,8 @@ import (
 
 func TestStoreFlagsThatCannotBe(t *testing.T) {
 	for _, bad := range []struct{ args, want string }{
-		{"-etcd-endpoints a:1 -data-dir x", "-data-dir and -etcd-endpoints: want at most one of them"},
-		{"-kubeproxyinit -data-dir x", "-data-dir and -kubeproxyinit: want at most one of them"},
-		{"-kubeproxyinit -etcd-endpoints a:1 -data-dir x", "-data-dir and -etcd-endpoints and -kubeproxyinit: want at most one of them"},
+		{"-kubeproxyinit -etcd-endpoints a:1", "-etcd-endpoints and -kubeproxyinit: want at most one of them"},
+		{"-kubeproxyinit -endpoint 127.0.0.1:1 -gossip-port 0 -history-size 0", "-kubeproxyinit: want a pod with a service account, or -kubeconfig"},
 		{"-etcd-endpoints a", `-etcd-endpoints "a": want host:port`},
 		{"-etcd-endpoints ,", "-etcd-endpoints: want at least one host:port"},
 		{"-etcd-endpoints https://a:1 -etcd-cert x", "-etcd-cert and -etcd-key: want both or neither"},

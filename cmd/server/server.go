@@ -46,6 +46,8 @@ type Config struct {
 	DataDir string
 	// Etcd keeps the reports in etcd, where it has Endpoints; its TTL is ReportTTL.
 	Etcd store.EtcdConfig
+	// ReportObjects keeps the reports as objects of Kubernetes, which Kube must lead to.
+	ReportObjects bool
 	// HistorySize bounds the history in bytes, 0 keeps none; HistoryAge is how long it is kept.
 	HistorySize int64
 	HistoryAge  time.Duration

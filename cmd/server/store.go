@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -8,7 +9,8 @@ import (
 	"netchecker/api/store"
 )
 
-// openStore opens the store that the configuration names: etcd, the bolt file under DataDir, or memory.
+// openStore opens the store of reports that the configuration names: etcd, Kubernetes, the bolt file
+// under DataDir, or memory.
 func (s *Server) openStore() (api.Store, func(), error) {
 	switch {
 	case len(s.cfg.Etcd.Endpoints) > 0:
@@ -18,6 +20,15 @@ func (s *Server) openStore() (api.Store, func(), error) {
 			return nil, nil, err
 		}
 		return e, s.closing(e.Close), nil
+	case s.cfg.ReportObjects:
+		if s.cfg.Kube == nil {
+			return nil, nil, errors.New("-kubeproxyinit: want a pod with a service account, or -kubeconfig")
+		}
+		k, err := store.OpenKube(s.cfg.Kube.REST(), s.cfg.Kube.Namespace(), s.log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return k, s.closing(k.Close), nil
 	case s.cfg.DataDir != "":
 		b, err := store.OpenBolt(filepath.Join(s.cfg.DataDir, "reports.db"), s.log)
 		if err != nil {
