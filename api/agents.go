@@ -166,7 +166,10 @@ func (s *Server) existing(c echo.Context, now time.Time) ([]*Record, []ExpectedP
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortFunc(pods, func(a, b ExpectedPod) int { return compare(a.Name, b.Name) })
+	byName := func(a, b ExpectedPod) int { return compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(pods, byName) {
+		pods = slices.SortedFunc(slices.Values(pods), byName)
+	}
 	records, err := s.cfg.Store.All(c.Request().Context())
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
@@ -196,7 +199,14 @@ func compare(a, b string) int {
 // reports in it are those of memory, and a restart would lose them.
 const StoreErrorHeader = "Netchecker-Store-Error"
 
+// KubernetesErrorHeader stands in every answer about agents while the API server does not say which
+// pods there are: since when and why the last list has not been renewed.
+const KubernetesErrorHeader = "Netchecker-Kubernetes-Error"
+
 func (s *Server) sayStore(c echo.Context) {
+	if err := s.PodsStale(); err != nil {
+		c.Response().Header().Set(KubernetesErrorHeader, headerText(err.Error()))
+	}
 	if err := s.cfg.Store.Err(); err != nil {
 		c.Response().Header().Set(StoreErrorHeader, headerText(err.Error()))
 	}

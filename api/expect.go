@@ -19,7 +19,8 @@ type ExpectedPod struct {
 // Expecter knows which agent pods there are.
 type Expecter interface {
 	// Expected lists the pods that exist at now. An error means that nobody can know, which the server
-	// answers with status 500: it never takes lack of knowledge for lack of pods.
+	// answers with status 500: it never takes lack of knowledge for lack of pods. The list may be
+	// shared: nobody changes it. Sorted by name it costs least.
 	Expected(now time.Time) ([]ExpectedPod, error)
 }
 

@@ -19,7 +19,16 @@ func (s *Server) readyz(c echo.Context) error {
 	if _, err := s.cfg.Expected.Expected(s.now()); err != nil {
 		return failf(http.StatusServiceUnavailable, "agents expected: %w", err)
 	}
-	return c.String(http.StatusOK, "ok\n"+storeLine(s.cfg.Store.Stats()))
+	return c.String(http.StatusOK, "ok\n"+storeLine(s.cfg.Store.Stats())+kubernetesLine(s.PodsStale()))
+}
+
+// kubernetesLine says that the pods are the last known. The server stays ready: it knows more than
+// one that was just started, and who asks for the matrix must find somebody.
+func kubernetesLine(stale error) string {
+	if stale == nil {
+		return ""
+	}
+	return "Kubernetes: " + stale.Error() + "\n"
 }
 
 // storeLine says how old the oldest unwritten report is; nothing of a store that writes nothing.

@@ -73,6 +73,8 @@ type Config struct {
 	Matrix Matrix
 	// Expected knows which agent pods there are; nil derives them from Roster and the reports.
 	Expected Expecter
+	// PodsStale says since when and why what Expected tells is not current; nil, or a nil error, while it is.
+	PodsStale func(now time.Time) error
 	// Roster returns the agents that gossip knows; nil, or a nil roster, stands for none.
 	Roster func() *mesh.Roster
 	// Sighted is told of every agent whose row shows it new or changed, so that gossip can look for it.
@@ -245,6 +247,14 @@ func (s *Server) Reports() Intake { return s.reports.snapshot() }
 
 // Rows counts the rows that agents posted since the server started.
 func (s *Server) Rows() Intake { return s.rows.snapshot() }
+
+// PodsStale says since when and why the list of the agents' pods is not current, nil while it is.
+func (s *Server) PodsStale() error {
+	if s.cfg.PodsStale == nil {
+		return nil
+	}
+	return s.cfg.PodsStale(s.now())
+}
 
 // StoreErr says what keeps the store from keeping, nil when it works.
 func (s *Server) StoreErr() error { return s.cfg.Store.Err() }

@@ -41,11 +41,12 @@ func (s *Server) followRoster(ctx context.Context) error {
 		return nil
 	}
 	for {
-		s.matrix.SetRoster(s.gossip.Roster(), time.Now())
+		s.matrix.SetRoster(s.kube.expect(s.gossip.Roster()), time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.gossip.Changed():
+		case <-s.kube.moved:
 		}
 	}
 }

@@ -4,16 +4,172 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"netchecker/api"
+	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/mesh/kube"
 )
 
+// kubernetes is what the server makes of Kubernetes. Without one its cluster is nil and it knows nothing.
+type kubernetes struct {
+	cluster *kube.Cluster
+	events  *kube.Recorder
+	store   api.Store
+	// moved receives a token when expect may answer otherwise.
+	moved chan struct{}
+	nodes atomic.Pointer[map[string]diagnose.NodeFacts]
+	zones atomic.Pointer[map[string]string]
+	// last holds, by key, who was in the roster; followRoster alone touches it.
+	last map[mesh.Key]mesh.Member
+
+	mu      sync.Mutex // guards what Expected derives from the pods
+	from    []kube.Pod
+	list    []api.ExpectedPod
+	at, due time.Time
+}
+
 // useKube lets Kubernetes answer what the configuration leaves open.
 func (s *Server) useKube() {
-	if s.cfg.Kube != nil && s.cfg.Reviewer == nil {
+	s.kube = &kubernetes{moved: make(chan struct{}, 1), last: map[mesh.Key]mesh.Member{}}
+	if s.cfg.Kube == nil {
+		return
+	}
+	s.log.Info("follows Kubernetes", "api", s.cfg.Kube.Host(), "namespace", s.cfg.Kube.Namespace())
+	s.kube.cluster, s.kube.events = s.cfg.Kube.Follow(s.log), s.cfg.Kube.Recorder(s.cfg.Pod, s.log)
+	s.diagnosis.listeners = append(s.diagnosis.listeners, s.kube.record)
+	if s.cfg.Reviewer == nil {
 		s.cfg.Reviewer = reviewer{s.cfg.Kube}
 	}
+}
+
+// apply makes the face expect the agents that Kubernetes lists.
+func (k *kubernetes) apply(c *api.Config) {
+	k.store = c.Store
+	if k.cluster != nil {
+		c.Expected, c.PodsStale = k, k.cluster.PodsStale
+	}
+}
+
+// Expected implements api.Expecter. The answer is made anew when the pods change or one becomes due.
+func (k *kubernetes) Expected(now time.Time) ([]api.ExpectedPod, error) {
+	pods, err := k.cluster.Pods()
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	same := k.list != nil && len(pods) == len(k.from) && (len(pods) == 0 || &pods[0] == &k.from[0])
+	if same && !now.Before(k.at) && (k.due.IsZero() || !now.After(k.due)) {
+		return k.list, nil
+	}
+	k.from, k.at, k.due = pods, now, time.Time{}
+	k.list = make([]api.ExpectedPod, len(pods))
+	for i := range pods {
+		at := pods[i].DueAt()
+		due := !at.IsZero() && now.After(at)
+		k.list[i] = api.ExpectedPod{Name: pods[i].Name, Key: pods[i].Key, Due: due}
+		if !due && !at.IsZero() && (k.due.IsZero() || at.Before(k.due)) {
+			k.due = at
+		}
+	}
+	return k.list, nil
+}
+
+const (
+	// kubePause bounds how often news is taken: 300 nodes in a minute are not 300 rosters.
+	kubePause = 250 * time.Millisecond
+	// kubeLook is how often the roster is compared with the nodes when Kubernetes has no news.
+	kubeLook = 10 * time.Second
+)
+
+// follow tells everybody what Kubernetes says, until ctx ends.
+func (k *kubernetes) follow(ctx context.Context, s *Server, face *api.Server) error {
+	if k.cluster == nil {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return k.cluster.Run(ctx) })
+	g.Go(func() error { return k.events.Run(ctx) })
+	g.Go(func() error {
+		book := goneBook{seen: map[string]bool{}, gone: map[string]time.Time{}}
+		look := time.NewTicker(kubeLook)
+		defer look.Stop()
+		for {
+			k.tell(s, face, &book)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(kubePause):
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-k.cluster.Changed():
+			case <-look.C:
+			}
+		}
+	})
+	return g.Wait()
+}
+
+func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
+	face.SetServices(k.services(s))
+	nodes, current, err := k.cluster.Nodes()
+	if err == nil {
+		zones, facts := make(map[string]string, len(nodes)), make(map[string]diagnose.NodeFacts, len(nodes))
+		for name, n := range nodes {
+			facts[name] = diagnose.NodeFacts{Cordoned: n.Cordoned, NotReady: n.NotReady}
+			if n.Zone != "" && mesh.CheckName("zone", n.Zone) == nil {
+				zones[name] = n.Zone
+			}
+		}
+		gone, back := book.update(nodes, current, s.roster(), time.Now())
+		for name := range book.gone {
+			facts[name] = diagnose.NodeFacts{Gone: true}
+		}
+		face.SetZones(zones)
+		face.NodesGone(gone...)
+		face.NodeBack(back...)
+		if len(gone)+len(back) > 0 {
+			s.log.Info("nodes of Kubernetes", "gone", gone[:min(len(gone), 10)], "back", back[:min(len(back), 10)])
+			if s.gossip != nil {
+				s.gossip.Gone(gone)
+				s.gossip.Back(back)
+			}
+		}
+		k.zones.Store(&zones)
+		k.nodes.Store(&facts)
+	}
+	select {
+	case k.moved <- struct{}{}:
+	default:
+	}
+}
+
+// services are what Kubernetes tells after what the configuration names, which comes first and keeps its names.
+func (k *kubernetes) services(s *Server) []api.ServiceTarget {
+	out := serviceTargets(s.cfg.Services)
+	for _, t := range k.cluster.Services() {
+		if !slices.ContainsFunc(out, func(o api.ServiceTarget) bool { return o.Name == t.Name }) {
+			out = append(out, api.ServiceTarget{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
+		}
+	}
+	return out
+}
+
+// facts is what diagnosis is told of the nodes; nil where nobody knows.
+func (k *kubernetes) facts() map[string]diagnose.NodeFacts {
+	if facts := k.nodes.Load(); facts != nil {
+		return *facts
+	}
+	return nil
 }
 
 // reviewer asks the API server about tokens.

@@ -92,6 +92,7 @@ type Server struct {
 	matrix *mesh.Matrix
 	gossip *gossip.Gossip
 	trust  *trust
+	kube   *kubernetes
 
 	diagnosis diagnosis
 	history   *history.History // nil without
@@ -166,6 +167,7 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 		return nil
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
+	g.Go(func() error { return s.kube.follow(ctx, s, face) })
 	g.Go(func() error { return sweep(ctx, face, s.log) })
 	g.Go(func() error { return s.trust.follow(ctx, s) })
 	g.Go(func() error { return s.trust.followMasters(ctx, s) })
@@ -203,6 +205,7 @@ func (s *Server) face(kept api.Store) (*api.Server, error) {
 	if s.history != nil {
 		cfg.History = s.history
 	}
+	s.kube.apply(&cfg)
 	if err := s.trust.apply(&cfg); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ const (
 	eventDigest
 	eventHint
 	eventGone
+	eventBack
 )
 
 // event is one piece of news for the owner of the registry; which fields are set depends on kind.

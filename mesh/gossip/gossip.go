@@ -179,6 +179,11 @@ func (g *Gossip) Gone(nodes []string) {
 	g.box.put(event{kind: eventGone, nodes: append([]string(nil), nodes...)})
 }
 
+// Back takes back what Gone said of nodes: their agents are expected as any other's.
+func (g *Gossip) Back(nodes []string) {
+	g.box.put(event{kind: eventBack, nodes: append([]string(nil), nodes...)})
+}
+
 // UpdateSelf advertises a from now on, for instance when its zone became known. Name, key, role,
 // addresses, gossip port and boot must be as before. It returns at once; members learn of it
 // within seconds.

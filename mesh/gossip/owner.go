@@ -104,6 +104,10 @@ func (o *owner) drain(now time.Time) {
 				o.gone[node] = now
 				o.reg.Gone(node, now)
 			}
+		case eventBack:
+			for _, node := range e.nodes {
+				delete(o.gone, node)
+			}
 		}
 		o.due = true
 	}
