@@ -204,6 +204,12 @@ func shownFaults() []shown {
 			evidence: onHost(func(_ *world, _, o int, s *probe.Snapshot) {
 				s.Routes = append(s.Routes, probe.Route{Dst: netip.PrefixFrom(podAddr(o), 32), Table: probe.MainTable, Type: probe.RouteBlackhole})
 			})},
+		{name: "a docker network over another node's pods", least: 4, kind: PairBroken, cause: RouteWrong, pair: true, path: overlayPair,
+			evidence: onHost(func(_ *world, _, o int, s *probe.Snapshot) {
+				net := netip.PrefixFrom(gateway(o), 25)
+				s.Links = append(s.Links, probe.Link{Name: "br-1", Kind: "bridge", Up: true, Addrs: []netip.Prefix{net}})
+				s.Routes = append([]probe.Route{{Dst: net.Masked(), Dev: "br-1", Table: probe.MainTable, Type: probe.RouteUnicast}}, s.Routes...)
+			})},
 		{name: "rp-filter-asym", least: 4, kind: PairBroken, cause: RPFilterDrop, pair: true, path: func(k, o int, from, to place) (effect, bool) {
 			return dies(from.node == o, from.node == k), between(from, to, k, o) && (kindIs(from, to, pp) || kindIs(from, to, hp) && from.node == o)
 		}, evidence: onHost(func(_ *world, _, o int, s *probe.Snapshot) {

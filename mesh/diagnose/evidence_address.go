@@ -99,8 +99,12 @@ func (b *bench) sameCIDR() bool {
 
 // shares returns the network of a node's bridges that overlaps another node's pods. The node's own
 // pods may still have their old addresses.
+// A node whose pods live in another network has but a bridge too many.
 func (b *bench) shares(m int, own netip.Prefix) (netip.Prefix, bool) {
 	s := b.host(m)
+	if home, ok := b.podNetwork(m); ok && !home.Overlaps(own) {
+		return netip.Prefix{}, false
+	}
 	for i := range s.Links {
 		for _, a := range s.Links[i].Addrs {
 			if a.Bits() < a.Addr().BitLen() && a.Masked().Overlaps(own) && !a.Masked().Contains(b.addr(m, mesh.Host)) {

@@ -27,7 +27,7 @@ func (r *reading) same(d *reading) bool {
 
 // accounts reports whether d is a consequence of r, of which evidence shows the cause.
 func (r *reading) accounts(d *reading) bool {
-	if r.suspect == d.suspect || r.symptom() || !r.shown && !r.walls() || d.shown && !d.symptom() || r.class > d.class || r.network == "pod" && d.network == "host" {
+	if r.suspect == d.suspect || r.symptom() || !r.shown && !r.walls() || d.shown && !d.symptom() || r.class > d.class && !r.byChance() || r.network == "pod" && d.network == "host" {
 		return false
 	}
 	if r.scope == ScopeCluster {
@@ -47,6 +47,16 @@ func (r *reading) accounts(d *reading) bool {
 // symptom reports whether a cause that evidence shows may itself be the consequence of another: the
 // kernel's reverse path check drops packets wherever addresses or routes are wrong.
 func (r *reading) symptom() bool { return r.cause == RPFilterDrop }
+
+// byChance reports whether a cause hits some packets and spares others, so that its paths look as chance
+// will have it.
+func (r *reading) byChance() bool {
+	switch r.cause {
+	case ConntrackFull, NeighborTableFull, QueueShaped, NICErrors:
+		return true
+	}
+	return false
+}
 
 // walls reports whether a reading is of a firewall that lets nothing new in: single ports and
 // protocols need no explanation then.

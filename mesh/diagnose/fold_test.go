@@ -62,3 +62,31 @@ func TestAnMTUBlackHoleExplainsConnectionsThatHang(t *testing.T) {
 	}
 	w.onlyEver(MTUBlackhole)
 }
+
+// A full connection table drops by chance: a pair that it cut off altogether is no fault of its own.
+func TestACauseByChanceExplainsWhatLooksWorse(t *testing.T) {
+	const k, o = 1, 3
+	w := newWorld(t, 5, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			switch {
+			case between(from, to, k, o) && kindIs(from, to, pp, hp):
+				return dies(true, true), true
+			case touches(from, to, k):
+				return effect{fails: onlyTCP, lossy: 0.3, forth: true}, true
+			}
+			return effect{}, false
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{k, mesh.Host}) {
+				s.Sysctls["net.netfilter.nf_conntrack_count"] = 262144
+				grow(s, probe.ConntrackDrop, 317)
+			}
+		}})
+	for _, wrong := range w.check(w.run(14*time.Second), truth{kind: NodeUnreachable, cause: ConntrackFull, nodes: []int{k}}) {
+		t.Error(wrong)
+	}
+	w.onlyEver(NodeUnreachable)
+}

@@ -87,7 +87,7 @@ func (p *picture) misses(c class, x *excuse) *misses {
 	for k := range m.sets {
 		m.sets[k], m.fails[k] = make([]uint64, len(p.nodes)), make([]int32, len(p.nodes))
 	}
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+	p.eachOf(c, func(a, b int32, k mesh.PathKind, bad class) {
 		if bad != c && (c != weak || bad != dead) || x.any && x.explained(c, k, a, b) {
 			return
 		}
@@ -107,14 +107,20 @@ func nameHash(name string) uint64 {
 func (p *picture) missed(c class, n int, k mesh.PathKind) (list []int) {
 	from, to := k.Ends()
 	at := p.nodes[n].agent[from]
-	for m := range p.nodes {
-		j := p.nodes[m].agent[to]
-		if m == n || j < 0 || !p.counts[j] {
+	if at < 0 {
+		return nil
+	}
+	ends := p.ends()
+	bad, states, place := p.scan.Row(int(at))
+	for _, col := range bad {
+		at := place[col>>2]
+		if at == mesh.NoPlace || ends[at] == noEnd || mesh.Network(ends[at]&1) != to || int(ends[at]>>1) == n {
 			continue
 		}
-		if states, known := p.states(int(at), int(j)); known && (classOf[states] == c || c == weak && classOf[states] == dead) {
-			list = append(list, m)
+		if got := badClass(col, states); got == c || c == weak && got == dead {
+			list = append(list, int(ends[at]>>1))
 		}
 	}
+	slices.Sort(list)
 	return list
 }

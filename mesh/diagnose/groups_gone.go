@@ -39,6 +39,17 @@ func (p *picture) goneTogether(c class, x *excuse) [][]int {
 			}
 		}
 	}
+	// A row says since when for some of its bad paths only.
+	var undated []moment
+	gone = slices.DeleteFunc(gone, func(m moment) bool {
+		if m.at.IsZero() {
+			undated = append(undated, m)
+		}
+		return m.at.IsZero()
+	})
+	if len(gone) == 0 {
+		gone, undated = undated, nil
+	}
 	slices.SortFunc(gone, func(a, b moment) int { return cmp.Or(a.at.Compare(b.at), a.node-b.node) })
 	from, to := 0, 0 // the most that went within one moment
 	for i, j := 0, 0; j < len(gone); j++ {
@@ -52,6 +63,11 @@ func (p *picture) goneTogether(c class, x *excuse) [][]int {
 	var list []int
 	for _, g := range gone[from:to] {
 		list = append(list, g.node)
+	}
+	if 2*len(list) >= len(gone) { // of those whose moment nobody tells most went then, too
+		for _, g := range undated {
+			list = append(list, g.node)
+		}
 	}
 	if len(list) < 2 || len(list) <= 3 && !p.zonesAgree(list) {
 		return nil

@@ -83,6 +83,9 @@ func (p *picture) two(c class, k mesh.PathKind, buckets []bucket) [][]int {
 			parts[1] = append(parts[1], n)
 		}
 	}
+	if len(parts[0]) == 0 || len(parts[1]) < len(second) || len(second) < 2 && len(parts[1]) < 2 {
+		return nil // the far side does not hold together: so many nodes cut off
+	}
 	p.assign(c, &parts)
 	for i, certain := range [2][]int{first, second} {
 		if !p.holdsTogether(c, k, parts[i], parts[1-i], certain) {

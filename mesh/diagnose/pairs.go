@@ -11,7 +11,7 @@ import (
 func (p *picture) pairs(c class, x *excuse) (found []suspect) {
 	met := map[[2]int32]int{}
 	weight := 0
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+	p.eachOf(c, func(a, b int32, k mesh.PathKind, bad class) {
 		if bad != c && !(c == weak && bad == dead) || x.explained(c, k, a, b) {
 			return
 		}

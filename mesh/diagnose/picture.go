@@ -166,7 +166,7 @@ func (p *picture) ends() []uint32 {
 // each calls yield with every bad path between two nodes that may be believed; class fine stands
 // for one whose state is unknown. In a split cluster these are half of all paths, so that this
 // loop is most of what a round costs.
-func (p *picture) each(withQuiet bool, yield func(a, b int32, k mesh.PathKind, c class)) {
+func (p *picture) each(yield func(a, b int32, k mesh.PathKind, c class)) {
 	ends := p.ends()
 	for i := range p.view.Len() {
 		if !p.speaks[i] {
@@ -185,30 +185,51 @@ func (p *picture) each(withQuiet bool, yield func(a, b int32, k mesh.PathKind, c
 			if end == noEnd || b == a {
 				continue
 			}
-			c := dead
-			switch probe.State(col & 3) { // a path fails if, and only if, its small probes do
-			case probe.Unknown:
-				c = fine
-			case probe.Degraded:
-				c = classOf[states[col>>2]]
-			}
-			yield(a, b, towards[end&1], c)
-		}
-		if withQuiet {
-			p.scan.Quiet(i, func(to int, f mesh.Family, states uint8) {
-				if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
-					yield(a, b, mesh.KindOf(from, p.view.Agent(to).Network), classOf[states])
-				}
-			})
+			yield(a, b, towards[end&1], badClass(col, states))
 		}
 	}
 }
 
+// eachOf is each for what concerns a class: quiet paths are not bad, and lie elsewhere.
+func (p *picture) eachOf(c class, yield func(a, b int32, k mesh.PathKind, c class)) {
+	if c != quiet {
+		p.each(yield)
+		return
+	}
+	for i := range p.view.Len() {
+		if !p.speaks[i] {
+			continue
+		}
+		a, from := p.nodeOf[i], p.view.Agent(i).Network
+		p.scan.Quiet(i, func(to int, f mesh.Family, states uint8) {
+			if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
+				yield(a, b, mesh.KindOf(from, p.view.Agent(to).Network), classOf[states])
+			}
+		})
+	}
+}
+
+// badClass is the class of a path that a scan calls bad: it fails if, and only if, its small probes do.
+func badClass(col uint32, states []byte) class {
+	switch probe.State(col & 3) {
+	case probe.Unknown:
+		return fine
+	case probe.Degraded:
+		return classOf[states[col>>2]]
+	}
+	return dead
+}
+
 // count fills the tallies with what is not explained yet under the excuse for class c.
 func (p *picture) count(c class, x *excuse) {
-	clear(p.tallies)
-	p.total = tally{}
-	p.each(c == quiet, func(a, b int32, k mesh.PathKind, bad class) {
+	if c == quiet { // what is bad has been counted
+		for n := range p.tallies {
+			p.tallies[n].bad[quiet] = [mesh.PathKinds][ways]int32{}
+		}
+	} else {
+		clear(p.tallies)
+	}
+	p.eachOf(c, func(a, b int32, k mesh.PathKind, bad class) {
 		if x.any && x.explained(c, k, a, b) {
 			return
 		}

@@ -103,9 +103,19 @@ func quietNow(t *testing.T, c *cluster.Cluster) bool { return len(findings(t, c)
 func breakIt(t *testing.T, c *cluster.Cluster, v *verdict, nodes []int) func() {
 	t.Helper()
 	k := nodes[0]
-	if v.fault == "agent-dead" {
+	switch v.fault {
+	case "agent-dead":
 		c.KillAgent(k, mesh.Pod)
 		return func() { restart(t, c, k, mesh.Pod) }
+	case "host-agent-dead":
+		c.KillAgent(k, mesh.Host)
+		return func() { restart(t, c, k, mesh.Host) }
+	case "agent-hung":
+		wake, err := c.FreezeAgent(k, mesh.Pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wake
 	}
 	args := slices.Clone(nodes[:v.args])
 	if v.fault == "fw-agent-port" {
@@ -164,13 +174,16 @@ func TestFaultsAreCalledByTheirNames(t *testing.T) {
 	for run := range runs() {
 		t.Run(fmt.Sprintf("run%d", run+1), func(t *testing.T) {
 			c := start(t, lab.Config{Nodes: labNodes()}, trial())
-			for i := range verdicts {
-				v := &verdicts[i]
-				if !slices.Contains(chosen, v.fault) && !slices.Contains(chosen, "all") || c.Lab.Nodes() < v.least {
+			for i, v := range append(slices.Clone(verdicts), beyond...) {
+				set := "all"
+				if i >= len(verdicts) {
+					set = "beyond"
+				}
+				if !slices.Contains(chosen, v.fault) && !slices.Contains(chosen, set) || c.Lab.Nodes() < v.least {
 					continue
 				}
 				t.Run(v.fault, func(t *testing.T) {
-					s := judge(t, c, v, limit)
+					s := judge(t, c, &v, limit)
 					scores[v.fault] = append(scores[v.fault], s)
 					if !s.located {
 						t.Errorf("not located")
@@ -190,8 +203,8 @@ func TestFaultsAreCalledByTheirNames(t *testing.T) {
 // table prints what the runs of each fault came to.
 func table(t *testing.T, scores map[string][]score) {
 	t.Logf("TABLE | fault | runs | located | named | wrong findings | median seconds |")
-	for i := range verdicts {
-		list := scores[verdicts[i].fault]
+	for _, v := range append(slices.Clone(verdicts), beyond...) {
+		list := scores[v.fault]
 		if len(list) == 0 {
 			continue
 		}
@@ -211,6 +224,6 @@ func table(t *testing.T, scores map[string][]score) {
 		if slices.Sort(took); len(took) > 0 {
 			median = fmt.Sprintf("%.1f", took[len(took)/2].Seconds())
 		}
-		t.Logf("TABLE | %s | %d | %d | %d | %d | %s |", verdicts[i].fault, len(list), located, named, wrong, median)
+		t.Logf("TABLE | %s | %d | %d | %d | %d | %s |", v.fault, len(list), located, named, wrong, median)
 	}
 }

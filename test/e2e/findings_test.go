@@ -78,6 +78,20 @@ var verdicts = []verdict{
 	{"tcp-syn-drop", 1, "protocol_blocked", "tcp_filtered", "k", true, 3},
 }
 
+// beyond are faults that the diagnosis was not made for: NETCHECKER_FAULTS=beyond.
+var beyond = []verdict{
+	{"one-way", 2, "one_way", "", "k,b", false, 3},
+	{"input-drop", 1, "port_blocked", "host_firewall_drops", "k", true, 3},
+	{"netpol-egress", 1, "pod_egress_blocked", "policy_or_filter", "k", true, 3},
+	{"pod-link-down", 1, "pod_attachment_broken", "pod_link_down", "k", false, 3},
+	{"route-blackhole", 2, "pair_broken", "route_blackholed", "k,b", false, 4},
+	{"bridge-overlaps-pods", 2, "pair_broken", "route_wrong", "k,b", false, 4},
+	{"neigh-missing", 2, "pair_broken", "neighbor_entry_missing", "k,b", false, 4},
+	{"vtep-mac", 1, "overlay_broken", "overlay_peers_missing", "k", false, 3},
+	{"host-agent-dead", 1, "agent_down", "process_down", "k", false, 3},
+	{"agent-hung", 1, "agent_down", "process_hung", "k", false, 3},
+}
+
 // finding is what scenarios read of one.
 type finding struct {
 	ID       string  `json:"id"`

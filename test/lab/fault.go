@@ -21,14 +21,14 @@ type Fault struct {
 
 // Faults returns all faults by name.
 func Faults() []Fault {
-	all := slices.Concat(fabricFaults, nodeFaults, mtuFaults, overlayFaults, serviceFaults, addressFaults)
+	all := slices.Concat(fabricFaults, nodeFaults, mtuFaults, overlayFaults, serviceFaults, addressFaults, otherFaults)
 	slices.SortFunc(all, func(a, b Fault) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
 // overlayOnly are the faults that need Mode VXLAN.
 var overlayOnly = []string{
-	"dup-podcidr", "dup-podcidr-sameip", "fdb-missing", "fw-8472-all", "fw-8472-in", "mtu-flannel-low", "mtu-pmtud-blackhole",
+	"neigh-missing", "vtep-mac", "dup-podcidr", "dup-podcidr-sameip", "fdb-missing", "fw-8472-all", "fw-8472-in", "mtu-flannel-low", "mtu-pmtud-blackhole",
 	"mtu-pods-1500", "nm-flannel-bounced", "nm-flannel-down", "rp-filter-asym", "vtep-wrong-ip", "vxlan-gone", "vxlan-port-mismatch",
 }
 

@@ -69,6 +69,14 @@ var faultCases = []faultCase{
 	{"docker0-overlaps-nodenet", []int{3}, "HH,PP,HP,PH: 3<>*; srv vip npt dns cdns = 3"},
 	{"dup-podcidr", []int{3, 4}, overlayOf3},
 	{"dup-podcidr-sameip", []int{3, 4}, "PP,HP: icmp56[3>125] icmpDF[3>125] udp[3>125 *>3 3>4] tcp[3>125 *>3 3>4] tcp8k[3>125 *>3 3>4]; srv vip dns cdns = 3"},
+	{"one-way", []int{3, 4}, "HH,PP,HP,PH: 3<>4"},
+	{"input-drop", []int{3}, "HH: udp[*>3] tcp[*>3] tcp8k[*>3]; PH: udp[*>3] tcp[*>3] tcp8k[*>3]; PP,HP: 3<>*; srv vip dns cdns = 3"},
+	{"netpol-egress", []int{3}, "PP: 3>*; PH: 3>*; srv:P vip:P npt:P dns:P cdns:P ext:P = 3"},
+	{"pod-link-down", []int{3}, forwarding + "; HPL,PHL: 3"},
+	{"route-blackhole", []int{3, 4}, pair34},
+	{"bridge-overlaps-pods", []int{3, 4}, pair34},
+	{"neigh-missing", []int{3, 4}, pair34},
+	{"vtep-mac", []int{3}, overlayOf3},
 	{"dup-ip", []int{3}, "HH,PH: icmp56[3>*] icmpDF[3>*] udp[3<>*] tcp[3<>*] tcp8k[3<>*]; PP,HP: 3<>*; srv vip npt dns cdns ext = 3"},
 }
 

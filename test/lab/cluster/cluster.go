@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -194,6 +195,18 @@ func (c *Cluster) Agent(i int, network mesh.Network) *Agent {
 
 // KillAgent kills the agent without warning.
 func (c *Cluster) KillAgent(i int, network mesh.Network) { c.Agent(i, network).process.Kill() }
+
+// StopAgent ends the agent as a drained node's kubelet does: it is told to, and leaves.
+func (c *Cluster) StopAgent(i int, network mesh.Network) error {
+	return c.Agent(i, network).process.Stop(stopGrace)
+}
+
+// FreezeAgent gives the agent no processor until wake is called.
+func (c *Cluster) FreezeAgent(i int, network mesh.Network) (wake func(), err error) {
+	pid := c.Agent(i, network).process.Pid()
+	wake = func() { syscall.Kill(pid, syscall.SIGCONT) } // it may have been killed meanwhile
+	return wake, syscall.Kill(pid, syscall.SIGSTOP)
+}
 
 // ReplaceAgent does what a rolling update does to one agent: the old one is told to end and answers
 // on for its grace while a new one under a new name, for a pod with a new address too, takes over.
