@@ -302,3 +302,19 @@ func TestFiguresThatCannotBeStayOutOfTheSeries(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+func TestTheLongestNameCanBeAskedFor(t *testing.T) {
+	f := serve(t, nil)
+	a := testAgent(1, mesh.Host)
+	a.Node = strings.Repeat("n", mesh.MaxName)
+	c := newCluster(t, 0)
+	c.agents = append(c.agents, a)
+	c.registry.Alive(a, epoch)
+	f.setRoster(c.registry.Roster())
+	if status, body := f.get("/api/v1/matrix?source=" + a.Node); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := f.get("/api/v1/matrix?source=" + a.Node + "n"); status != 400 || len(body) > 200 {
+		t.Errorf("%d %s", status, body)
+	}
+}

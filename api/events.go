@@ -23,6 +23,9 @@ const (
 // getEvents serves GET /api/v1/events: server-sent events, each what changed in the overview. A page
 // that connects again names the version it has and is told only what it missed.
 func (s *Server) getEvents(c echo.Context) error {
+	if _, err := queryOf(c, "since"); err != nil {
+		return err
+	}
 	have, err := sinceParam(c)
 	if err != nil {
 		return fail(http.StatusBadRequest, err)

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -8,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/labstack/echo/v4"
 )
 
@@ -49,31 +52,73 @@ func (s *Server) frame() *frame {
 // for one of ours; 52 bits are what JavaScript reads exactly.
 func firstVersion() uint64 { return (1 + uint64(rand.Uint32())) << 19 }
 
-// getOverview serves GET /api/v1/overview.
+// getOverview serves GET /api/v1/overview, now or as of a moment.
 func (s *Server) getOverview(c echo.Context) error {
+	values, err := queryOf(c, "at", "since")
+	if err != nil {
+		return err
+	}
+	at, err := momentOf("at", values, s.now())
+	if err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
 	have, err := sinceParam(c)
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
-	f := s.frame()
-	h := c.Response().Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Accept-Encoding")
+	var f *frame
+	switch {
+	case at.IsZero():
+		f = s.frame()
+	case have != 0:
+		return failf(http.StatusBadRequest, "at and since: want one of them")
+	default:
+		give, err := s.answers.take(c.Request().Context(), "large answers")
+		if err != nil {
+			return err
+		}
+		defer give()
+		view, found, err := s.past(c, at)
+		if err != nil {
+			return err
+		}
+		f = drawFrame(view, found, nil)
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
 	body := f.message(have)
-	if len(body) > 1<<10 && strings.Contains(c.Request().Header.Get("Accept-Encoding"), "gzip") {
-		h.Set("Content-Encoding", "gzip")
-		body = f.zipped(have)
+	if wantsZip(c, body) {
+		if body, err = f.zipped(have); err != nil {
+			return fmt.Errorf("overview: %w", err)
+		}
 	}
 	return c.JSONBlob(http.StatusOK, body)
 }
 
+// wantsZip reports whether a body is to be sent compressed, and says so in the header.
+func wantsZip(c echo.Context, body []byte) bool {
+	h := c.Response().Header()
+	h.Set("Vary", "Accept-Encoding")
+	if len(body) < 1<<10 || !strings.Contains(c.Request().Header.Get("Accept-Encoding"), "gzip") {
+		return false
+	}
+	h.Set("Content-Encoding", "gzip")
+	return true
+}
+
+func zip(body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(body); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
 // sinceParam reads the version that a page has, 0 for none.
 func sinceParam(c echo.Context) (uint64, error) {
-	for key := range c.QueryParams() {
-		if key != "since" {
-			return 0, failf(http.StatusBadRequest, "parameter %q: want since", clip(key))
-		}
-	}
 	text := c.QueryParam("since")
 	if id := c.Request().Header.Get("Last-Event-ID"); id != "" {
 		text = id // a browser that connects again names here what it heard last

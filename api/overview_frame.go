@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"netchecker/mesh"
 	"netchecker/mesh/diagnose"
 	"netchecker/probe"
@@ -116,21 +114,18 @@ func (f *frame) message(have uint64) []byte {
 }
 
 // zipped is message, compressed.
-func (f *frame) zipped(have uint64) []byte {
+func (f *frame) zipped(have uint64) ([]byte, error) {
 	body := f.message(have)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if z := f.zips[have]; z != nil {
-		return z
+		return z, nil
 	}
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(body) // a buffer takes everything
-	w.Close()
-	if len(f.zips) < maxMessages {
-		f.zips[have] = out.Bytes()
+	z, err := zip(body)
+	if err == nil && len(f.zips) < maxMessages {
+		f.zips[have] = z
 	}
-	return out.Bytes()
+	return z, err
 }
 
 // nowJSON is the part of a message that says how things stand and how fresh that is.

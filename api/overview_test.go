@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -342,5 +343,31 @@ func TestStreamsAreBounded(t *testing.T) {
 	mustContain(t, body, "/api/v1/overview")
 	if status, _ := f.get("/api/v1/overview"); status != 200 {
 		t.Errorf("overview: %d", status)
+	}
+}
+
+func TestLatencyIsAByteAPair(t *testing.T) {
+	f := troubled(t)
+	status, body := f.get("/api/v1/latency?path=pod-to-host")
+	var l struct {
+		Nodes []string
+		Rows  [][]byte
+	}
+	if err := json.Unmarshal([]byte(body), &l); err != nil || status != 200 || len(l.Nodes) != 4 || len(l.Rows) != 4 {
+		t.Fatal(status, body, err)
+	}
+	want := byte(1 + math.Round(math.Log2(300)*10.5)) // 300 µs
+	for i, row := range l.Rows {
+		for j, v := range row {
+			silent := i == 3 // node4 does not report
+			if silent && v != 0 || !silent && v != want {
+				t.Errorf("%s to %s: %d, want %d", l.Nodes[i], l.Nodes[j], v, want)
+			}
+		}
+	}
+	for _, query := range []string{"", "?path=all", "?path=pod-to-pod&node=node1"} {
+		if status, body := f.get("/api/v1/latency" + query); status != 400 {
+			t.Errorf("%q: %d %s", query, status, body)
+		}
 	}
 }

@@ -93,7 +93,7 @@ func nodeWord(what string, values url.Values) (string, error) {
 	case 0:
 		return "", nil
 	case 1:
-		return list[0], mesh.CheckName(what, clip(list[0]))
+		return list[0], mesh.CheckName(what, list[0])
 	}
 	return "", fmt.Errorf("%s: want the name of one node", what)
 }

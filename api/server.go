@@ -210,6 +210,7 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/findings", s.getFindings)
 	read("/api/v1/overview", s.getOverview)
 	e.GET("/api/v1/events", s.getEvents)
+	read("/api/v1/latency", s.getLatency, large(s.answers))
 	read("/api/v1/", s.index)
 	read("/api/v1/openapi.yaml", openAPI)
 	read("/api/v1/history", s.getHistory, large(s.answers))

@@ -88,7 +88,7 @@ function path(p, pair, now, families) {
       el('small', { class: 'state' }, `${p.state} ${since(p.since, now)}`)),
     direction && el('p', { class: 'way' }, direction),
     el('table', {},
-      el('thead', {}, el('tr', {}, ['probe', 'state', 'lost', 'there', 'back', 'round trip', ''].map((t, i) => el('th', { scope: 'col', class: i > 1 && i < 6 ? 'n' : '' }, t)))),
+      el('thead', {}, el('tr', {}, ['probe', 'state', 'lost', 'there', 'back', 'round trip', 'note'].map((t, i) => el('th', { scope: 'col', class: i > 1 && i < 6 ? 'n' : '' }, t)))),
       el('tbody', {}, PROBES.map(name => probe(name, p.probes[name])))));
 }
 

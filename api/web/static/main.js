@@ -3,11 +3,12 @@
 import { arrange, census } from './axis.js';
 import { Card } from './card.js';
 import { findings } from './findings.js';
+import { Heat } from './heat.js';
 import { list } from './list.js';
 import { Live } from './live.js';
 import { Matrix } from './matrix.js';
 import { Light, Model } from './model.js';
-import { KINDS, READ, STATES, clock, count, kindWords, span } from './words.js';
+import { KINDS, READ, STATES, clock, count, kindWords, millis, span } from './words.js';
 import { View } from './url.js';
 import { legend, verdict } from './verdict.js';
 
@@ -23,9 +24,10 @@ const card = new Card($('card'), {
   turn: () => view.set({ from: view.to, to: view.from }),
   choose: id => view.set({ finding: id }),
 });
+const heat = new Heat(() => matrix.redraw(), why => { $('heatFailed').textContent = why; });
 const live = new Live(model, heard, why => {
   if (why) lostWhy = why;
-  if (Date.now() - live.last < 5000 && model.version) return; // a moment without a connection is no news
+  if (Date.now() - live.last < (live.failures > 1 ? 2500 : 5000) && model.version) return; // a moment without a connection is no news
   if (!lost) lostAt = live.last;
   lost = lostWhy;
   render();
@@ -80,6 +82,14 @@ function render() {
     }
     $('matrix').classList.toggle('empty', !items.length);
     list($('list'), model, light, (from, to) => view.set({ from, to }));
+  }
+  heat.want(view.at ? '' : view.colour);
+  const kind = KINDS.indexOf(heat.kind);
+  if ((matrix.heat?.kind ?? -1) !== kind) {
+    matrix.heat = kind < 0 ? null : { kind, at: (a, b) => heat.at(a, b) };
+    matrix.redraw();
+    legend($('legend'), matrix.palette, kind);
+    $('heatFailed').textContent = '';
   }
   const pair = view.from && view.to ? { from: view.from, to: view.to } : null;
   if (pair?.from !== card.pair?.from || pair?.to !== card.pair?.to || view.at !== card.at) {
@@ -142,7 +152,7 @@ function describe(a, b) {
   const parts = READ.map(k => {
     const said = STATES.slice(0, 4).map((s, m) => [s, sums[k][m]]).filter(([, n]) => n);
     if (!said.length) return '';
-    return `${kindWords(KINDS[k])}: ${said.length === 1 && said[0][1] === 1 ? said[0][0] : said.map(([s, n]) => `${n.toLocaleString('en')} ${s}`).join(', ')}`;
+    return `${kindWords(KINDS[k])}: ${said.length === 1 && said[0][1] === 1 ? said[0][0] + (matrix.heat?.kind === k && heat.at(a, b) ? `, ${millis(heat.at(a, b))}` : '') : said.map(([s, n]) => `${n.toLocaleString('en')} ${s}`).join(', ')}`;
   });
   return [head, ...parts.filter(Boolean)].join('\n');
 }
@@ -163,7 +173,7 @@ $('out').addEventListener('click', () => matrix.zoom(1 / 1.5));
 $('fit').addEventListener('click', () => matrix.fit());
 $('list').addEventListener('toggle', () => { drawn = ''; render(); });
 addEventListener('keydown', e => { if (e.key === 'Escape' && (view.from || view.finding)) view.set(view.from ? { from: '', to: '' } : { finding: '' }); });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => legend($('legend'), matrix.palette));
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => legend($('legend'), matrix.palette, matrix.heat?.kind));
 setInterval(() => { if (lost) gone(); }, 1000);
 legend($('legend'), matrix.palette);
 live.start();

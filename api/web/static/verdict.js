@@ -44,15 +44,28 @@ function freshness(model, { lost, at, now }) {
 }
 
 /** legend explains a cell. */
-export function legend(root, palette) {
+export function legend(root, palette, heat = -1) {
   const big = document.createElement('canvas'), side = 56, scale = devicePixelRatio || 1;
   big.width = big.height = side * scale;
   big.setAttribute('class', 'sample');
   big.setAttribute('role', 'img');
   big.setAttribute('aria-label', 'A cell: above host to host and host to pod, below pod to host and pod to pod');
   palette.draw(big.getContext('2d'), 0, -1, side * scale, false);
-  root.replaceChildren(
+  root.replaceChildren(...[
     el('span', { class: 'cellnames' }, big, el('span', { class: 'q hh' }, 'host→host'), el('span', { class: 'q hp' }, 'host→pod'), el('span', { class: 'q ph' }, 'pod→host'), el('span', { class: 'q pp' }, 'pod→pod')),
+    heat >= 0 && ramp(palette),
     el('span', { class: 'signs' }, ['ok', 'degraded', 'failing', 'unknown'].map(s => el('span', {}, mark(s), s))),
-    el('span', { class: 'hint' }, 'Row: who sends. Column: who receives. Click a cell for its four paths. Ctrl + wheel or pinch zooms, drag pans.'));
+    el('span', { class: 'hint' }, 'Row: who sends. Column: who receives. Click a cell for its four paths. Ctrl + wheel or pinch zooms, drag pans.')].filter(Boolean));
+}
+
+/** ramp explains the colours of round trips. */
+function ramp(palette) {
+  const strip = document.createElement('canvas');
+  strip.width = 120;
+  strip.height = 1;
+  strip.setAttribute('class', 'ramp');
+  const g = strip.getContext('2d'), image = new ImageData(120, 1), out = new Uint32Array(image.data.buffer);
+  for (let x = 0; x < 120; x++) out[x] = palette.heatPixel(0.02 * (300 / 0.02) ** (x / 119));
+  g.putImageData(image, 0, 0);
+  return el('span', { class: 'heat' }, '0.02 ms', strip, '300 ms');
 }
