@@ -17,7 +17,18 @@ for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || packages+=("${need##*:}")
 done
 [[ -e /usr/include/stdlib.h ]] || packages+=(libc6-dev)
-((${#packages[@]})) || exit 0
+
+# What the tests of the page judge accessibility by; its version is in the lock file.
+axe() {
+    local dir
+    dir=$(dirname "$0")/web/testdata/axe
+    [[ $dir/node_modules/axe-core/axe.min.js -nt $dir/package-lock.json ]] && return
+    command -v npm >/dev/null || return 0
+    npm --prefix "$dir" ci --ignore-scripts --no-audit --no-fund --silent
+    touch "$dir/node_modules/axe-core/axe.min.js"
+}
+
+((${#packages[@]})) || { axe; exit 0; }
 
 missing=$(printf '%s\n' "${packages[@]}" | sort -u | tr '\n' ' ')
 if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
@@ -36,3 +47,4 @@ if ! { apt-get update -qq && apt-get install -qq -y --no-install-recommends $mis
     echo "apt-get could not install ${missing% }" >&2
     exit 1
 fi
+axe

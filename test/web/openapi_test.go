@@ -113,8 +113,10 @@ func (d *described) templateOf(path string) string {
 	if _, literal := d.paths[path]; literal {
 		return path
 	}
-	if strings.HasSuffix(path, "/row") {
-		return "/api/v1/agents/{name}/row"
+	for _, end := range []string{"/row", "/enrol"} {
+		if strings.HasSuffix(path, end) {
+			return "/api/v1/agents/{name}" + end
+		}
 	}
 	return "/api/v1/agents/{name}"
 }
@@ -141,7 +143,8 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	both := func() {
 		for _, path := range []string{"/api/v1/matrix", "/api/v1/matrix?state=all", "/api/v1/matrix?state=failing,degraded&path=pod-to-pod,host-to-host",
 			"/api/v1/matrix?source=node1&destination=node3&state=all", "/api/v1/matrix?format=text", "/api/v1/matrix?format=csv", "/api/v1/findings",
-			"/api/v1/overview", "/api/v1/overview?since=1", "/api/v1/ping", "/api/v1/", "/api/v1/openapi.yaml", "/healthz", "/readyz", "/", "/metrics"} {
+			"/api/v1/overview", "/api/v1/overview?since=1", "/api/v1/latency?path=host-to-pod", "/api/v1/history", "/api/v1/history?since=15m&limit=10&state=failing", "/api/v1/findings?since=15m", "/api/v1/matrix?at=0s", "/api/v1/overview?at=0s", "/api/v1/findings?at=0s",
+			"/api/v1/ping", "/api/v1/", "/api/v1/openapi.yaml", "/healthz", "/readyz", "/", "/metrics"} {
 			d.ask(http.MethodGet, path, nil, 200)
 		}
 		var now struct{ Version json.Number }
@@ -165,15 +168,16 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	}
 	d.ask(http.MethodGet, "/api/v1/connectivity_check?matrix=true", nil, 400)
 	for _, path := range []string{"/api/v1/matrix?state=bad", "/api/v1/matrix?sauce=node1", "/api/v1/matrix?source=nobody", "/api/v1/overview?since=x",
-		"/api/v1/events?since=x", "/api/v1/connectivity_check?matrix=perhaps"} {
+		"/api/v1/events?since=x", "/api/v1/latency", "/api/v1/latency?path=all", "/api/v1/history?since=tomorrow", "/api/v1/overview?at=2100-01-01T00:00:00Z", "/api/v1/overview?at=1h&since=1", "/api/v1/connectivity_check?matrix=perhaps"} {
 		d.ask(http.MethodGet, path, nil, 400)
 	}
 	d.ask(http.MethodGet, "/api/v1/agents/nobody", nil, 404)
 	d.ask(http.MethodPost, "/api/v1/agents/agent-pod-1", []byte("{"), 400)
 	d.ask(http.MethodPost, "/api/v1/agents/agent-pod-1/row", []byte("NCR"), 400)
+	d.ask(http.MethodPost, "/api/v1/agents/agent-pod-1/enrol", []byte("{}"), 404)
 	for path, methods := range d.paths {
 		for method := range methods {
-			if !d.seen[method+" "+path] && path != "/api/v1/events" && path != "/api/v1/agents/{name}/row" { // a stream; in its own test and by the agents of this one
+			if !d.seen[method+" "+path] && path != "/api/v1/events" && !strings.HasSuffix(path, "/row") && !strings.HasSuffix(path, "/enrol") { // a stream, and what agents alone ask
 				t.Errorf("%s %s is described and nobody asked it", method, path)
 			}
 		}
