@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"netchecker/api"
@@ -37,6 +39,7 @@ func FuzzDecodeReport(f *testing.F) {
 func FuzzParseSignature(f *testing.F) {
 	f.Add(api.NewKeys([]byte("k")).Sign(api.ForRow, "a", 1, 2, []byte("x")).String())
 	f.Add("v1 1 2 00")
+	f.Add("v1 1 2 " + strings.Repeat("00", 32) + " node1/pod uid")
 	f.Add("v1 18446744073709551616 0 ")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := api.ParseSignature(text)
@@ -86,6 +89,51 @@ func FuzzRosterAgent(f *testing.F) {
 		}
 		if a, err := r.Agent(); err == nil && a.Check() != nil {
 			t.Errorf("%+v passed", a)
+		}
+	})
+}
+
+func FuzzEnrol(f *testing.F) {
+	a := testAgent(1, mesh.Pod)
+	r := newReviewer(a)
+	server := serveKubernetes(f, r, nil, master)
+	request, _ := claim(server, a.Name, claimOf(a))
+	good, err := json.Marshal(request)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good[:len(good)/2])
+	f.Add([]byte(strings.Replace(string(good), `"sealed":"`, `"sealed":"AAAA`, 1)))
+	f.Add([]byte(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`))
+	f.Add([]byte(`{"ticket":null,"sealed":[]}`))
+	handler := server.server.Handler()
+	f.Fuzz(func(t *testing.T, body []byte) { // by a member of the mesh
+		q := httptest.NewRequest("POST", "/api/v1/agents/"+a.Name+"/enrol", strings.NewReader(string(body)))
+		q.Header.Set(api.SignatureHeader, ringKeys.Sign(api.ForEnrol, a.Name, 1, 0, body).String())
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, q)
+		var answer api.EnrolAnswer
+		if w.Code == 500 || json.Unmarshal(w.Body.Bytes(), &answer) != nil || answer.Sealed != nil || r.askedNow() != 0 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func FuzzOpenClaim(f *testing.F) {
+	a := testAgent(1, mesh.Pod)
+	server := serveKubernetes(f, newReviewer(a), nil, otherMaster, master)
+	request, _ := claim(server, a.Name, claimOf(a))
+	masters, err := api.NewMasters(otherMaster, master)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(request.Ticket, request.Sealed)
+	f.Add(request.Ticket, request.Sealed[:32])
+	f.Add([]byte{}, make([]byte, 100))
+	f.Fuzz(func(t *testing.T, ticket, sealed []byte) {
+		got, err := masters.OpenClaim(a.Name, &api.EnrolRequest{Ticket: ticket, Sealed: sealed})
+		if whole := string(ticket) == string(request.Ticket) && string(sealed) == string(request.Sealed); (err == nil) != whole {
+			t.Errorf("%+v, %v", got, err)
 		}
 	})
 }
