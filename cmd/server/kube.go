@@ -45,7 +45,7 @@ func (s *Server) useKube() {
 	s.kube.cluster, s.kube.events = s.cfg.Kube.Follow(s.log), s.cfg.Kube.Recorder(s.cfg.Pod, s.log)
 	s.diagnosis.listeners = append(s.diagnosis.listeners, s.kube.record)
 	if s.cfg.Reviewer == nil {
-		s.cfg.Reviewer = reviewer{s.cfg.Kube}
+		s.cfg.Reviewer = Reviewer(s.cfg.Kube)
 	}
 }
 
@@ -171,6 +171,9 @@ func (k *kubernetes) facts() map[string]diagnose.NodeFacts {
 	}
 	return nil
 }
+
+// Reviewer has the API server say whose tokens are.
+func Reviewer(access *kube.Access) api.Reviewer { return reviewer{access} }
 
 // reviewer asks the API server about tokens.
 type reviewer struct{ access *kube.Access }

@@ -139,7 +139,7 @@ func refusal(token, audience, said string, now time.Time) error {
 		reason = ErrTokenExpired
 	case !slices.Contains(claims.Audience, audience) && strings.Contains(said, "audience"):
 		reason = ErrTokenAudience
-	case strings.Contains(said, "invalidated") || strings.Contains(said, "not found"):
+	case strings.Contains(said, "invalidated"), strings.Contains(said, "not found"), strings.Contains(said, "does not match service account"):
 		reason = ErrTokenPod
 	}
 	return fmt.Errorf("%w: the API server says %q", reason, clip(said))

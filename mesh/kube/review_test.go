@@ -101,6 +101,7 @@ func TestARefusedTokenSaysWhy(t *testing.T) {
 		"of a pod that ended":  {unsigned(future), good, nil, agentPod("node1", corev1.PodFailed), ErrTokenPod},
 		"of a deleted pod":     {unsigned(future), boundTo("netchecker-agent-x2", "uid-2", "node1"), nil, running, ErrTokenPod},
 		"invalidated":          {unsigned(future), no("[invalid bearer token, service account token has been invalidated]"), nil, running, ErrTokenPod},
+		"another of its name":  {unsigned(future), no("[invalid bearer token, pod UID (1) does not match service account pod ref claim (2)]"), nil, running, ErrTokenPod},
 		"we may not ask":       {unsigned(future), good, forbidden, running, ErrReviewForbidden},
 		"nobody to ask":        {unsigned(future), good, syscall.ECONNREFUSED, running, ErrUnreachable},
 	} {
