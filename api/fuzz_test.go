@@ -131,9 +131,10 @@ func FuzzOpenClaim(f *testing.F) {
 	f.Add(request.Ticket, request.Sealed[:32])
 	f.Add([]byte{}, make([]byte, 100))
 	f.Fuzz(func(t *testing.T, ticket, sealed []byte) {
+		// The fuzzer seals with no key: what opens is a seed, sealed in this process or the one that feeds it.
 		got, err := masters.OpenClaim(a.Name, &api.EnrolRequest{Ticket: ticket, Sealed: sealed})
-		if whole := string(ticket) == string(request.Ticket) && string(sealed) == string(request.Sealed); (err == nil) != whole {
-			t.Errorf("%+v, %v", got, err)
+		if err == nil && *got != claimOf(a) {
+			t.Errorf("%+v", got)
 		}
 	})
 }
