@@ -21,7 +21,7 @@
 # env: SERVER_NODE - the node that the server runs on, for a hostpath
 # env: SERVER_REPLICAS - number of servers                                         [1]
 # env: PROBE_PORT, GOSSIP_PORT - ports of the agents, also on the nodes            [8095, 8096]
-# env: AUTH - kubernetes or none: how agents prove who they are                    [none]
+# env: AUTH - kubernetes or none: how agents prove who they are              [kubernetes]
 # env: EVIDENCE - privileged lets the agents of the host network read the packet filter: as root
 #      with NET_ADMIN and nothing else                                             [basic]
 # env: ALLOW_OLD_AGENTS - if true, take the reports of old agents, which are not signed [false]
@@ -63,7 +63,7 @@ SERVER_NODE=${SERVER_NODE:-}
 SERVER_REPLICAS=${SERVER_REPLICAS:-1}
 PROBE_PORT=${PROBE_PORT:-8095}
 GOSSIP_PORT=${GOSSIP_PORT:-8096}
-AUTH=${AUTH:-none}
+AUTH=${AUTH:-kubernetes}
 EVIDENCE=${EVIDENCE:-basic}
 ALLOW_OLD_AGENTS=${ALLOW_OLD_AGENTS:-false}
 SERVER_ARGS=${SERVER_ARGS:-}
