@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,8 +55,27 @@ func (s *Server) useKube() {
 func (k *kubernetes) apply(c *api.Config) {
 	k.store = c.Store
 	if k.cluster != nil {
-		c.Expected, c.PodsStale = k, k.cluster.PodsStale
+		c.Expected, c.PodsStale, c.PodAddrs = k, k.cluster.PodsStale, k.addrs
 	}
+}
+
+// addrs are the addresses of an agent's pod. While the API server does not answer nobody knows: the
+// pod may have got another one meanwhile.
+func (k *kubernetes) addrs(name string) (out []netip.Addr) {
+	pods, err := k.cluster.Pods()
+	if err != nil || k.cluster.PodsStale(time.Now()) != nil {
+		return nil
+	}
+	i, known := slices.BinarySearchFunc(pods, name, func(p kube.Pod, name string) int { return strings.Compare(p.Name, name) })
+	if !known {
+		return nil
+	}
+	for _, addr := range pods[i].Addrs {
+		if addr.IsValid() {
+			out = append(out, addr)
+		}
+	}
+	return out
 }
 
 // Expected implements api.Expecter. The answer is made anew when the pods change or one becomes due.

@@ -268,3 +268,20 @@ func TestOnePodOf10000CostsLittleMemoryAndNoSortWhileNothingChanges(t *testing.T
 		t.Errorf("%v allocations to ask again", n)
 	}
 }
+
+func TestAPodHasOneAddressAFamily(t *testing.T) {
+	for want, ips := range map[[2]string][]string{
+		{"invalid IP", "invalid IP"}: nil,
+		{"10.244.1.2", "invalid IP"}: {"10.244.1.2"},
+		{"fd00::2", "10.244.1.2"}:    {"fd00::2", "10.244.1.2"},
+		{"10.244.1.3", "fd00::3"}:    {"10.244.1.3", "fd00::3", "10.244.1.4"},
+	} {
+		p := testPod("a1", podAgents, "node1")
+		for _, ip := range ips {
+			p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: ip})
+		}
+		if _, got := readPod(trimPod(p)); [2]string{got.Addrs[0].String(), got.Addrs[1].String()} != want {
+			t.Errorf("%v: %v", ips, got.Addrs)
+		}
+	}
+}

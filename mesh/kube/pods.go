@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ type Pod struct {
 	Name string
 	// Key has no node while the pod waits for one.
 	mesh.Key
+	// Addrs are the pod's addresses, one a family; the zero Addr where it has none, or none yet.
+	Addrs [2]netip.Addr
 	// Running is since when the pod runs; zero while it does not.
 	Running time.Time
 	// Terminating says that the pod was told to go.
@@ -52,7 +55,7 @@ func trimPod(obj runtime.Object) runtime.Object {
 	out := &corev1.Pod{ObjectMeta: trimMeta(&p.ObjectMeta)}
 	out.Labels = map[string]string{"app": p.Labels["app"]}
 	out.Spec.NodeName = p.Spec.NodeName
-	out.Status.Phase, out.Status.StartTime = p.Status.Phase, p.Status.StartTime
+	out.Status.Phase, out.Status.StartTime, out.Status.PodIPs = p.Status.Phase, p.Status.StartTime, p.Status.PodIPs
 	for i := range p.Spec.Containers {
 		c := &p.Spec.Containers[i]
 		out.Spec.Containers = append(out.Spec.Containers, corev1.Container{Args: c.Args, Command: c.Command, Env: c.Env})
@@ -75,6 +78,9 @@ func readPod(obj any) (string, Pod) {
 		Running: runningSince(p), Interval: defaultInterval}
 	if p.Labels["app"] == hostAgents {
 		out.Network = mesh.Host
+	}
+	for i := range p.Status.PodIPs[:min(len(p.Status.PodIPs), len(out.Addrs))] {
+		out.Addrs[i], _ = netip.ParseAddr(p.Status.PodIPs[i].IP) // the API server takes nothing else
 	}
 	for i := range p.Spec.Containers {
 		if d := reportInterval(&p.Spec.Containers[i]); d > 0 {
