@@ -41,8 +41,13 @@ func (s *Server) connectivityCheck(c echo.Context) error {
 	}
 	answer, status := CheckAnswer{}, http.StatusOK
 	absent, outdated, unsure := s.missing(records, pods, now)
-	if len(absent)+len(outdated) == 0 && len(unsure.names) > 0 {
-		return s.cannotKnow(c, unsure, len(pods), now)
+	if len(absent)+len(outdated) == 0 {
+		if len(unsure.names) > 0 {
+			return s.cannotKnow(c, unsure, len(pods), now)
+		}
+		if err := s.incomplete(records, pods, now); err != nil {
+			return failf(http.StatusInternalServerError, "%s: %w", checkFailed, err)
+		}
 	}
 	switch failing := 0; {
 	case len(absent)+len(outdated) > 0:

@@ -97,13 +97,13 @@ func someNames(names []string) string {
 }
 
 // incomplete says why the list of records may lack some: the store has not shown all there is, and a
-// due agent is not in it. While every one is, nothing is missing.
+// due agent is not in it, or the server has not run for long enough to have heard of every one.
 func (s *Server) incomplete(records []*Record, pods []ExpectedPod, now time.Time) error {
 	behind := s.cfg.Store.Behind()
 	if behind == nil {
 		return nil
 	}
-	if len(records) == 0 && !now.After(s.started.Add(settle(defaultInterval))) {
+	if !now.After(s.started.Add(settle(commonInterval(records)))) {
 		return fmt.Errorf("nobody can know yet which agents reported: %w", behind)
 	}
 	var lacking []string

@@ -121,6 +121,25 @@ func TestAStoreThatCannotBeReadIsNoLackOfReports(t *testing.T) {
 	}
 }
 
+// Without Kubernetes the agents are those that reported: while the store cannot be read, the first of
+// them to come is not all of them.
+func TestTheFirstReportsAreNotAllWhileTheStoreCannotBeRead(t *testing.T) {
+	f := serve(t, func(c *api.Config) { c.Store = &aside{store.NewMemory(), errors.New("etcd: connection refused")} })
+	for range 2 {
+		for _, path := range []string{"/api/v1/agents/", "/api/v1/connectivity_check"} {
+			status, body := f.get(path)
+			wantError(t, status, body, 500, "nobody can know yet which agents reported: etcd: connection refused")
+		}
+		f.post("/api/v1/agents/a", oldReport("a", "n1", 60))
+	}
+	f.pass(71 * time.Second)
+	for _, path := range []string{"/api/v1/agents/", "/api/v1/connectivity_check"} {
+		if status, body := f.get(path); status != 200 {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+}
+
 func TestReadyzSaysHowFarTheStoreIsBehind(t *testing.T) {
 	f := serve(t, func(c *api.Config) { c.Store = late{store.NewMemory()} })
 	want := "ok\nstore kubernetes: 7 reports not written yet, the oldest 12.3 s old, at most 500.0 s while the store works\n"
