@@ -47,6 +47,9 @@ func (s *source) Rows() api.Intake {
 	return in
 }
 func (s *source) StoreErr() error { return nil }
+func (s *source) PodsStale() error {
+	return errors.New("pods are those of an hour ago")
+}
 func (s *source) StoreStats() api.StoreStats {
 	return api.StoreStats{Kind: "etcd", Writes: 5, Errors: 1, Unwritten: 2, Age: 1500 * time.Millisecond, Bound: time.Second}
 }

@@ -21,6 +21,7 @@ type Source interface {
 	Reports() api.Intake
 	Rows() api.Intake
 	StoreErr() error
+	PodsStale() error
 	StoreStats() api.StoreStats
 	Conflicts() map[string]api.Conflict
 	Findings() []diagnose.Finding
@@ -72,6 +73,8 @@ var (
 		"1 while the store keeps the reports, 0 while they are in memory only or lost.", nil, nil)
 	historyUp = prometheus.NewDesc("netchecker_history_up",
 		"0 while what happens cannot be written to the history, else 1.", nil, nil)
+	podsCurrent = prometheus.NewDesc("netchecker_pods_current",
+		"1 while the list of the agents that should exist is current, 0 while the API server of Kubernetes does not renew it.", nil, nil)
 	rowsAccepted = prometheus.NewDesc("netchecker_rows_accepted_total",
 		"Rows taken from agents.", nil, nil)
 	rowsRelayed = prometheus.NewDesc("netchecker_rows_relayed_total",
@@ -102,6 +105,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 		err = c.source.StoreErr()
 	}
 	gauge(ch, storeUp, truth(err == nil))
+	gauge(ch, podsCurrent, truth(c.source.PodsStale() == nil))
 	collectStore(ch, c.source.StoreStats())
 	gauge(ch, historyUp, truth(c.source.HistoryErr() == nil))
 	collectOriginal(ch, series)
