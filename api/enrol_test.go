@@ -255,9 +255,10 @@ func TestWhatIsSealedIsForOneServerOneNameAndOnce(t *testing.T) {
 	r := newReviewer(a, b)
 	f := serveKubernetes(t, r, nil, master)
 	request, open := claim(f, a.Name, claimOf(a))
-	status, text, answer := askEnrol(f, ringKeys, b.Name, request)
+	status, text, _ := askEnrol(f, ringKeys, b.Name, request)
 	wantError(t, status, text, 403, "none that a server of this mesh made for this agent")
-	if status, text, answer = askEnrol(f, ringKeys, a.Name, request); status != 200 {
+	status, text, answer := askEnrol(f, ringKeys, a.Name, request)
+	if status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
 	if _, err := open(answer); err != nil {
