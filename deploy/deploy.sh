@@ -17,7 +17,7 @@
 # env: USE_ETCD_ENDPOINT - if true, keep the reports in etcd
 # env: ETCD_ENDPOINT - its URLs, separated by commas                     [https://localhost:2379]
 # env: ETCD_SECRET - a Secret in NS with ca.crt, tls.crt and tls.key for etcd
-# env: DATA_VOLUME - pvc:NAME or hostpath:/FOLDER: keep the reports there
+# env: DATA_VOLUME - pvc:NAME or hostpath:/FOLDER: keep reports and history there
 # env: SERVER_NODE - the node that the server runs on, for a hostpath
 # env: SERVER_REPLICAS - number of servers                                         [1]
 # env: PROBE_PORT, GOSSIP_PORT - ports of the agents, also on the nodes            [8095, 8096]
@@ -117,7 +117,6 @@ check() {
     matches SERVER_NODE '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a node"
     matches ETCD_SECRET '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a Secret"
     [[ $DATA_VOLUME != hostpath:* || -n $SERVER_NODE ]] || fail "DATA_VOLUME=$DATA_VOLUME: want SERVER_NODE too, the node that has the folder"
-    [[ -z $DATA_VOLUME || $USE_ETCD_ENDPOINT != true ]] || fail "DATA_VOLUME=$DATA_VOLUME: want that or USE_ETCD_ENDPOINT, not both"
     [[ -z $DATA_VOLUME || $SERVER_REPLICAS == 1 ]] || fail "SERVER_REPLICAS=$SERVER_REPLICAS: only one server can have DATA_VOLUME open"
     [[ -f $HERE/base/kustomization.yaml ]] || fail "$HERE/base: not there; the script reads the manifests beside it, so run it from the project's folder"
     command -v kubectl >/dev/null || fail "kubectl: not found in PATH"
@@ -174,6 +173,8 @@ values() {
     flags AGENT_ARGS
     if [[ $USE_ETCD_ENDPOINT == true ]]; then
         add STORE_ARGS "- -etcd-endpoints=$ETCD_ENDPOINT"
+    elif [[ -z $DATA_VOLUME ]]; then
+        add STORE_ARGS '- -kubeproxyinit'
     fi
     if [[ $USE_ETCD_ENDPOINT == true && -n $ETCD_SECRET ]]; then
         add STORE_ARGS '- -etcd-ca=/etc/netchecker/etcd/ca.crt'

@@ -29,7 +29,6 @@ func TestHelmRefusesBadValues(t *testing.T) {
 		{[]string{"/monitoring/create"}, values{"monitoring": values{"create": "yes"}}},
 		{[]string{"server.node"}, values{"store": values{"data": values{"hostPath": "/srv"}}}},
 		{[]string{"not both"}, values{"store": values{"data": values{"hostPath": "/srv", "existingClaim": "a"}}, "server": values{"node": "n"}}},
-		{[]string{"data or etcd"}, values{"store": values{"data": values{"existingClaim": "a"}, "etcd": values{"endpoints": []any{"https://a:2379"}}}}},
 		{[]string{"server.replicas"}, values{"store": values{"data": values{"existingClaim": "a"}}, "server": values{"replicas": 2}}},
 		{[]string{"agent.gossipPort"}, values{"agent": values{"gossipPort": 8095}}},
 		{[]string{"agent.gossipPort"}, values{"server": values{"port": 8096}}},

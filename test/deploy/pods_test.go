@@ -224,8 +224,8 @@ func TestRights(t *testing.T) {
 		"cluster: get list watch /pods",
 		"cluster: get list watch /services",
 		"cluster: get list watch discovery.k8s.io/endpointslices",
-		"cluster: get update patch apiextensions.k8s.io/customresourcedefinitions agents.network-checker.ext",
-		"netchecker: get list watch create update patch delete network-checker.ext/agents",
+		"cluster: get patch apiextensions.k8s.io/customresourcedefinitions agents.network-checker.ext",
+		"netchecker: get list watch create update delete network-checker.ext/agents",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

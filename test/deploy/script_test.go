@@ -65,9 +65,6 @@ func TestBadValues(t *testing.T) {
 	if r := script(t, nil, []string{"DATA_VOLUME=pvc:a", "SERVER_REPLICAS=2"}); !strings.Contains(r.output, "SERVER_REPLICAS=2: only one server") {
 		t.Errorf("two servers with one volume: %q", r.output)
 	}
-	if r := script(t, nil, []string{"DATA_VOLUME=pvc:a", "USE_ETCD_ENDPOINT=true"}); !strings.Contains(r.output, "DATA_VOLUME=pvc:a: want that or USE_ETCD_ENDPOINT, not both") {
-		t.Errorf("two stores: %q", r.output)
-	}
 	if r := script(t, nil, nil, "a", "b"); !strings.Contains(r.output, "2 arguments: want one at most") {
 		t.Errorf("two arguments: %q", r.output)
 	}
