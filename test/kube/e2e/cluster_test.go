@@ -154,12 +154,17 @@ func allPathsAreOK(t *testing.T, w *world) {
 func await(t *testing.T, what string, ask func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
+	var last error
 	for {
 		err := ask()
 		took := time.Since(began)
 		if err == nil {
+			if took > 15*time.Second && last != nil {
+				t.Logf("%s: the last thing missing was: %v", what, last)
+			}
 			return took
 		}
+		last = err
 		if took > patience {
 			t.Fatalf("%s: after %v: %v", what, patience, err)
 		}
