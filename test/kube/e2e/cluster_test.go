@@ -99,10 +99,7 @@ func bringUp(t *testing.T) *world {
 		}
 	}
 	w := &world{Cluster: c, root: root, kube: c.Path("manifests"), port: 31081}
-	w.env = []string{
-		"KUBE_DIR=" + w.kube, "AGENT_REPORT_INTERVAL=10",
-		"SERVER_ARGS=-diagnose -services=cluster-dns=dns://10.96.0.10:53/kubernetes.default.svc.cluster.local",
-	}
+	w.env = []string{"KUBE_DIR=" + w.kube, "AGENT_REPORT_INTERVAL=10"}
 	return w
 }
 
