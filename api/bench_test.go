@@ -181,3 +181,20 @@ func BenchmarkSignedRow100(b *testing.B) {
 		b.Fatal(fmt.Sprint(got, " of ", i, " rows taken"))
 	}
 }
+
+// BenchmarkOverview1000 draws the overview of 1,000 nodes, of whose 4 million paths one in a thousand
+// fails, and packs it whole: what a second costs the server while pages are open, at most.
+func BenchmarkOverview1000(b *testing.B) {
+	_, m, _ := benchServer(b, 1000, 1000)
+	plain, zipped := 0, 0
+	began := cpuTime()
+	for b.Loop() {
+		var err error
+		if plain, zipped, err = api.DrawOverview(m.View(epoch)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpuTime()-began).Microseconds())/1000/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(plain)/1000, "KB")
+	b.ReportMetric(float64(zipped)/1000, "KB-gzip")
+}

@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"time"
+
+	"netchecker/mesh"
+)
 
 // SetBodyTime shortens how long a body may take.
 func (s *Server) SetBodyTime(d time.Duration) { s.bodyTime = d }
@@ -33,4 +37,11 @@ const MaxLines = maxLines
 func (m *Masters) OpenClaim(name string, r *EnrolRequest) (*EnrolClaim, error) {
 	claim, _, err := m.openClaim(name, r)
 	return claim, err
+}
+
+// DrawOverview draws an overview of the view and returns the sizes of its whole message, plain and compressed.
+func DrawOverview(v *mesh.View) (plain, zipped int, err error) {
+	f := drawFrame(v, nil, nil)
+	z, err := f.zipped(0)
+	return len(f.message(0)), len(z), err
 }

@@ -18,6 +18,7 @@ import (
 
 	"netchecker/api"
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -369,5 +370,48 @@ func TestLatencyIsAByteAPair(t *testing.T) {
 		if status, body := f.get("/api/v1/latency" + query); status != 400 {
 			t.Errorf("%q: %d %s", query, status, body)
 		}
+	}
+}
+
+// remembered is a history of one moment.
+type remembered struct {
+	api.History
+	at    time.Time
+	view  *mesh.View
+	found []diagnose.Finding
+}
+
+func (r remembered) View(_ context.Context, at time.Time) (*mesh.View, error) {
+	if !at.Equal(r.at) {
+		return nil, api.NotKept{At: at, Since: r.at, Until: r.at}
+	}
+	return r.view, nil
+}
+
+func (r remembered) Findings(time.Time) ([]diagnose.Finding, error) { return r.found, nil }
+
+func TestTheOverviewOfAMoment(t *testing.T) {
+	then := troubled(t)
+	f := serve(t, func(c *api.Config) {
+		c.History = remembered{at: epoch.Add(-time.Hour), view: then.server.View(), found: []diagnose.Finding{{ID: "7", Kind: diagnose.NodeDown}}}
+	})
+	status, body := f.get("/api/v1/overview?at=1h")
+	var o overview
+	if err := json.Unmarshal([]byte(body), &o); err != nil || status != 200 {
+		t.Fatal(status, body, err)
+	}
+	if got, want := o.cells(), then.fromMatrix(4); !maps.Equal(got, want) || o.Since != nil {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	mustContain(t, body, `"findings":[{"kind":"node_down"`)
+	for query, says := range map[string]string{"at=2h": "remembered is", "at=1h&since=1": "want one of them", "at=tomorrow": "want a time"} {
+		if status, body := f.get("/api/v1/overview?" + query); status != 400 {
+			t.Errorf("%s: %d %s", query, status, body)
+		} else {
+			mustContain(t, body, says)
+		}
+	}
+	if status, body := serve(t, nil).get("/api/v1/overview?at=1h"); status != 404 {
+		t.Errorf("without a history: %d %s", status, body)
 	}
 }

@@ -72,7 +72,7 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 		return nil
 	}
 	fmt.Fprintf(out, `
-The mesh goes on running. Try, in another terminal:
+The mesh goes on running. Open http://%[1]s/ in a browser, or try, in another terminal:
 
   curl http://%[1]s/api/v1/connectivity_check
   curl 'http://%[1]s/api/v1/matrix?format=text'

@@ -53,18 +53,44 @@ export class Card {
         el('button', { type: 'button', onclick: () => this.close(), 'aria-label': 'Close' }, '✕')));
   }
 
-  draw({ paths, findings, explained, generated }) {
+  draw({ paths, findings, changes, generated }) {
     const now = Date.parse(generated);
-    show(this.root, JSON.stringify([this.pair, paths, findings, explained, Math.floor(now / 10000)]), () => [
+    show(this.root, JSON.stringify([this.pair, paths, findings, changes, Math.floor(now / 10000)]), () => [
       this.head(),
       el('p', { class: 'note' }, this.at ? `As it was at ${clock(this.at)}.` : `As of ${clock(generated)}.`),
       findings.length ? el('ul', { class: 'because' }, findings.map(f => el('li', {},
         el('button', { type: 'button', class: 'link', onclick: () => this.choose(f.id) }, f.summary)))) : null,
       READ.flatMap(k => paths.filter(p => p.path === KINDS[k]).map(p => path(p, this.pair, now, paths.some(o => o.family !== p.family)))),
       paths.length ? null : el('p', {}, 'There is no path between these two: an agent has none to itself, nor to one that is not there.'),
-      explained?.evidence?.length ? el('details', { class: 'ends' }, el('summary', {}, 'What both ends say of themselves'),
-        el('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Evidence of both ends' }, evidence(explained.evidence))) : null,
+      ends(findings, this.pair),
+      past(changes),
     ].flat().filter(Boolean));
+  }
+}
+
+/** ends is what is known of the two nodes themselves: the evidence of the findings that concern them. */
+function ends(findings, { from, to }) {
+  const facts = findings.flatMap(f => f.evidence || []).filter(e => e.node === from || e.node === to || !e.node);
+  return facts.length ? el('details', { class: 'ends', open: true }, el('summary', {}, 'Evidence of both ends'),
+    el('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Evidence of both ends' }, evidence(facts))) : null;
+}
+
+/** past lists the last changes of the pair. */
+function past(changes) {
+  return changes.length ? el('details', { class: 'ends' }, el('summary', {}, `The last ${changes.length === 1 ? 'change' : `${changes.length} changes`}`),
+    el('table', {}, el('tbody', {}, changes.map(c => el('tr', {}, el('td', {}, clock(c.at)), el('td', {}, kindWords(c.path)),
+      el('td', {}, mark(c.from), c.from), el('td', {}, '→ ', mark(c.state), c.state)))))) : null;
+}
+
+/** changesOf are the last changes of a pair within an hour before a moment; none where no history is kept. */
+async function changesOf({ from, to }, at) {
+  const query = new URLSearchParams({ source: from, destination: to, limit: 1000 });
+  if (at) query.set('until', at);
+  try {
+    const answer = await fetch(`api/v1/history?${query}`, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+    return answer.ok ? (await answer.json()).changes.slice(-12).reverse() : [];
+  } catch {
+    return []; // the paths themselves are what matters; that nobody answers, they say
   }
 }
 
@@ -74,7 +100,7 @@ async function ask({ from, to }, at) {
   const answer = await fetch(`api/v1/matrix?${query}`, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.error || `the server answers ${answer.status}`);
-  return { paths: body.pairs, findings: body.findings.filter(f => !f.closed_at && concerns(f, from, to)), generated: body.generated_at };
+  return { paths: body.pairs, findings: body.findings.filter(f => !f.closed_at && concerns(f, from, to)), changes: await changesOf({ from, to }, at), generated: body.generated_at };
 }
 
 function concerns(f, from, to) {

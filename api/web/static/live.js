@@ -6,7 +6,7 @@ const ASK = 3000;
 /** Live keeps a model up to date. heard() is called after every message, lost(why) when none came. */
 export class Live {
   constructor(model, heard, lost) {
-    Object.assign(this, { model, heard, lost, source: null, last: 0, failures: 0, streams: true, wanted: false, asking: false });
+    Object.assign(this, { model, heard, lost, source: null, last: 0, failures: 0, quiet: 0, streams: true, wanted: false, asking: false });
     document.addEventListener('visibilitychange', () => this.wake());
     addEventListener('online', () => this.wake());
     addEventListener('pageshow', () => this.wake());
@@ -79,6 +79,7 @@ export class Live {
   }
 
   fail(why) {
+    if (!this.wanted) return; // somebody looks back: what an old question came to is no matter
     this.failures++;
     this.lost(why);
   }
@@ -89,8 +90,7 @@ export class Live {
     const silent = Date.now() - this.last;
     if (this.source && silent > SILENCE) { // a proxy that holds events back, or a sleep
       this.close();
-      this.quiet = (this.quiet || 0) + 1;
-      if (this.quiet > 2) this.streams = false;
+      if (++this.quiet > 2) this.streams = false;
     }
     if (!this.source && !this.asking && (silent > ASK || this.failures)) {
       this.ask().then(() => { if (!this.failures) this.open(); });

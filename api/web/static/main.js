@@ -9,6 +9,7 @@ import { Live } from './live.js';
 import { Matrix } from './matrix.js';
 import { Light, Model } from './model.js';
 import { KINDS, READ, STATES, clock, count, kindWords, millis, span } from './words.js';
+import { Past } from './time.js';
 import { View } from './url.js';
 import { legend, verdict } from './verdict.js';
 
@@ -16,7 +17,7 @@ const $ = id => document.getElementById(id);
 const MANY = 1500; // nodes from which on zones begin closed
 
 const model = new Model();
-let lost = '', lostAt = 0, drawn = '', began = false;
+let lost = '', lostAt = 0, drawn = '', began = false, shown = null;
 const view = new View(() => render());
 const matrix = new Matrix($('matrix'), { open: openItems, over: point, moved: remember });
 const card = new Card($('card'), {
@@ -25,6 +26,7 @@ const card = new Card($('card'), {
   choose: id => view.set({ finding: id }),
 });
 const heat = new Heat(() => matrix.redraw(), why => { $('heatFailed').textContent = why; });
+const past = new Past($('time'), at => view.set({ at }));
 const live = new Live(model, heard, why => {
   if (why) lostWhy = why;
   if (Date.now() - live.last < (live.failures > 1 ? 2500 : 5000) && model.version) return; // a moment without a connection is no news
@@ -34,6 +36,33 @@ const live = new Live(model, heard, why => {
 });
 let lostWhy = '';
 $('matrix').matrix = matrix; // for the console and for tests
+
+/** travel shows how things stood at a moment, or goes on with what happens. */
+async function travel() {
+  const at = view.at;
+  shown = at;
+  if (!at) {
+    model.version = 0; // what we have is old
+    live.start();
+    return;
+  }
+  live.stop();
+  lost = lostWhy = '';
+  try {
+    const answer = await fetch(`api/v1/overview?at=${encodeURIComponent(at)}`, { cache: 'no-store', signal: AbortSignal.timeout(15000) });
+    const body = await answer.json().catch(() => ({}));
+    if (view.at !== at) return;
+    if (!answer.ok) throw new Error(body.error || `the server answers ${answer.status}`);
+    model.take(body);
+    live.last = Date.now();
+    if (!began) begin();
+  } catch (e) {
+    if (view.at !== at) return;
+    lost = `how things stood at ${at} cannot be shown: ${e.message}`;
+    lostAt = Date.now();
+  }
+  render();
+}
 
 function heard() {
   lost = lostWhy = '';
@@ -61,6 +90,7 @@ function closedZones() {
 function chosenFinding() { return model.findings.find(f => f.id === view.finding); }
 
 function render() {
+  if (shown !== null && shown !== view.at) travel();
   const now = model.generated + (live.last ? Date.now() - live.last : 0);
   document.body.classList.toggle('old', !!lost);
   verdict(model, { lost, at: view.at, now });
@@ -83,6 +113,7 @@ function render() {
     $('matrix').classList.toggle('empty', !items.length);
     list($('list'), model, light, (from, to) => view.set({ from, to }));
   }
+  past.show(view.at ? momentOf(view.at) : 0, live.wanted ? model.generated : 0, matrix.palette);
   heat.want(view.at ? '' : view.colour);
   const kind = KINDS.indexOf(heat.kind);
   if ((matrix.heat?.kind ?? -1) !== kind) {
@@ -109,13 +140,16 @@ function tools() {
   $('zoneTools').hidden = !view.zones;
 }
 
+/** momentOf reads a time of the address; the server says what is wrong with one that is none. */
+const momentOf = text => Date.parse(text) || Date.now();
+
 /** gone says loudly when nothing is known any more. */
 function gone() {
-  const text = lost ? `No news from the server for ${span(Date.now() - lostAt)} (${lost}). ${model.nodes.length ? `The matrix shows how things stood at ${clock(model.generated)}. ` : ''}This page goes on trying.` : '';
+  const text = lost && view.at ? `${lost[0].toUpperCase()}${lost.slice(1)}.` : lost ? `No news from the server for ${span(Date.now() - lostAt)} (${lost}). ${model.nodes.length ? `The matrix shows how things stood at ${clock(model.generated)}. ` : ''}This page goes on trying.` : '';
   $('gone').hidden = !lost;
   if ($('gone').textContent !== text) $('gone').textContent = text;
-  $('live').className = `live ${lost ? 'lost' : 'on'}`;
-  const said = lost ? 'no connection' : model.generated ? `live, ${live.source ? '' : 'asked '}${clock(model.generated)}` : '';
+  $('live').className = `live ${lost ? 'lost' : view.at ? '' : 'on'}`;
+  const said = view.at ? 'looking back' : lost ? 'no connection' : model.generated ? `live, ${live.source ? '' : 'asked '}${clock(model.generated)}` : '';
   if ($('live').textContent !== said) $('live').textContent = said;
 }
 
@@ -176,4 +210,4 @@ addEventListener('keydown', e => { if (e.key === 'Escape' && (view.from || view.
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => legend($('legend'), matrix.palette, matrix.heat?.kind));
 setInterval(() => { if (lost) gone(); }, 1000);
 legend($('legend'), matrix.palette);
-live.start();
+travel();

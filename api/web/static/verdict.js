@@ -1,5 +1,5 @@
 // The first sentence: how things stand, of how much that is said, and how fresh it is.
-import { KINDS, READ, count, el, kindWords, mark, show, span } from './words.js';
+import { KINDS, READ, clock, count, el, kindWords, mark, show, span } from './words.js';
 
 /** verdict shows the headline and the counts. lost is why nothing is known now, '' while all is well with us. */
 export function verdict(model, { lost, at, now }) {
@@ -20,6 +20,7 @@ export function verdict(model, { lost, at, now }) {
 
 function headline(model, sum, state, lost, at) {
   const n = model.nodes.length;
+  if (lost && at) return 'How things stood then is not known.';
   if (lost) return n ? 'How things stand is not known: the server does not answer.' : 'The server does not answer.';
   if (!n) return at ? 'No agent was known then.' : 'No agent has reported yet.';
   const between = n === 1 ? 'on the only node' : `between ${count(n, 'node')}`;
@@ -36,7 +37,7 @@ function freshness(model, { lost, at, now }) {
   const a = model.agents;
   if (lost || !model.generated) return '';
   if (!model.nodes.length) return at ? '' : 'Start the agents, or look at their logs: they report to this server. This page shows them as soon as they do.';
-  if (at) return '';
+  if (at) return `As it was at ${clock(model.generated)}.`;
   const who = a.reporting === a.expected ? `All ${count(a.expected, 'agent')} report` : `${a.reporting} of ${count(a.expected, 'agent')} report`;
   const oldest = a.oldest_report ? `, the oldest report is ${span(model.generated - Date.parse(a.oldest_report))} old` : '';
   const relayed = model.nodes.reduce((sum, node) => sum + ['pod', 'host'].filter(k => node[k]?.via).length, 0);
