@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // place is what the matrix draws at a row and a column.
@@ -232,4 +234,42 @@ func TestRoundTripsOnDemand(t *testing.T) {
 	p.await("document.getElementById('matrix').matrix.heat")
 	p.run(chromedp.ActionFunc(input.DispatchMouseEvent(input.MouseMoved, x, y).Do))
 	p.says("#tip", " ms")
+}
+
+func TestTheSliderShowsTheMomentBefore(t *testing.T) {
+	s := serve(t, "-nodes", "4")
+	p := open(t, s.url, desk)
+	p.says("#headline", "All 56 paths between 4 nodes are ok.")
+	time.Sleep(3 * time.Second) // a healthy moment to look back at
+	s.do("fault overlay node3")
+	p.says("#headline", "12 of 56 paths")
+	p.await("document.querySelector('.finding')")
+	p.await("!document.getElementById('time').hidden")
+	p.await("document.querySelector('#time .group button:not([disabled])')")
+	// The button goes to just before the last change; the slider itself moves by the keyboard.
+	p.run(chromedp.Focus("#time input", chromedp.ByQuery), chromedp.KeyEvent(kb.ArrowLeft))
+	p.says("#time .when", "As it was at")
+	p.run(chromedp.KeyEvent(kb.End))
+	p.says("#time .when", "Now")
+	p.run(chromedp.Click("#time .group button", chromedp.ByQuery))
+	p.says("#headline", "were ok")
+	p.says("#time .when", "As it was at")
+	p.await("!document.querySelector('.finding') && location.hash.includes('at=')")
+	p.run(chromedp.Reload()) // the address is the view
+	p.says("#headline", "All 56 paths between 4 nodes were ok.")
+	x, y := p.at("node1", "node3")
+	p.run(chromedp.MouseClickXY(x, y))
+	p.await("document.querySelectorAll('#card .path.ok').length === 4")
+	p.says("#card", "As it was at")
+	p.await("document.querySelector('#time .group button:last-child:not([disabled])')")
+	p.run(chromedp.Click("#time .group button:last-child", chromedp.ByQuery))
+	p.says("#headline", "12 of 56 paths between 4 nodes are failing")
+	p.await("document.querySelectorAll('#card .path.failing').length === 2")
+	p.says("#live", "live")
+	for _, at := range []string{"2001-01-01T00:00:00Z", "yesterday"} {
+		p.expected = true
+		p.run(chromedp.Navigate(s.url+"#at="+at), chromedp.Reload())
+		p.says("#gone", "cannot be shown")
+		p.says("#headline", "is not known")
+	}
 }

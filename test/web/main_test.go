@@ -80,28 +80,7 @@ type synthetic struct {
 // serve starts one with the flags; it ends with the test.
 func serve(t *testing.T, flags ...string) *synthetic {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(programs, "synthetic"), flags...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Error("synthetic:", err)
-		}
-	})
-	s := &synthetic{t: t, in: in, out: bufio.NewScanner(out)}
-	s.url = s.line()
-	return s
+	return start(t, exec.Command(filepath.Join(programs, "synthetic"), flags...))
 }
 
 func (s *synthetic) line() string {

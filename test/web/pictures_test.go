@@ -12,7 +12,7 @@ func TestPictures(t *testing.T) {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
 			s := serve(t, "-nodes", fmt.Sprint(nodes))
 			desk := open(t, s.url, desk)
-			desk.says("#headline", "are ok")
+			desk.says("#headline", fmt.Sprintf("between %s nodes are ok", map[int]string{4: "4", 100: "100", 1000: "1,000"}[nodes]))
 			desk.shot("well")
 			s.do("fault overlay node3")
 			s.do("fault loss node1 node2")
