@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,9 +108,7 @@ func merged(feeds []*feed[ways]) map[string]ways {
 	out := map[string]ways{}
 	for _, f := range feeds {
 		known, _ := f.copy() // what is not known yet is no target yet
-		for name, list := range known {
-			out[name] = list
-		}
+		maps.Copy(out, known)
 	}
 	return out
 }
