@@ -45,6 +45,9 @@ build: ## static binaries in bin/
 		echo "go build bin/$$c"; \
 		CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o "bin/$$c" "./cmd/$$c" || exit 1; \
 	done
+	@ln -sf netcheck bin/kubectl-netcheck
+	@printf '#!/bin/sh\n# kubectl asks this for completions of kubectl netcheck.\nexec kubectl netcheck __complete "$$@"\n' > bin/kubectl_complete-netcheck
+	@chmod +x bin/kubectl_complete-netcheck
 
 .PHONY: image
 image: ## images of server and agent in bin/images/, OCI archives for PLATFORMS, without Docker

@@ -50,6 +50,7 @@ const indexText = `netchecker server %s
     &source=NODE&destination=NODE
     &at=TIME                     as it stood then, or so long ago: 2026-01-02T15:04:05Z or 15m
 /api/v1/findings                 what is broken, and why; ?at=TIME as of then, ?since=TIME what has been since then
+/api/v1/explain?node=NODE        what an expert would lay out of a node; or ?source=NODE&destination=NODE of a pair
 /api/v1/history                  what changed: ?since=TIME&until=TIME&source=NODE&destination=NODE&path=KIND&state=STATE&limit=N&after=NEXT
 /api/v1/overview                 the state of every pair in a few bytes; ?since=VERSION tells what is new
 /api/v1/events                   the same as server-sent events

@@ -213,6 +213,7 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/latency", s.getLatency, large(s.answers))
 	read("/api/v1/", s.index)
 	read("/api/v1/openapi.yaml", openAPI)
+	read("/api/v1/explain", s.getExplain, large(s.answers))
 	read("/api/v1/history", s.getHistory, large(s.answers))
 	read("/healthz", s.healthz)
 	read("/readyz", s.readyz)

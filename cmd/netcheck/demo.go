@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -80,6 +81,8 @@ The mesh goes on running. Open http://%[1]s/ in a browser, or try, in another te
   curl 'http://%[1]s/api/v1/matrix?state=all&source=node1&destination=node3'
   curl http://%[1]s/api/v1/agents/
   curl http://%[1]s/metrics
+  bin/netcheck explain node3
+  bin/netcheck history
 
 Ctrl-C ends it.
 `, demoServer)
@@ -145,7 +148,7 @@ func (s *stage) await(ctx context.Context, out io.Writer, what string, ready fun
 	for ctx.Err() == nil {
 		var text strings.Builder
 		m := new(demoMatrix)
-		if fetch(ctx, "http://"+demoServer, "/api/v1/matrix", &text) == nil && json.Unmarshal([]byte(text.String()), m) == nil && ready(m) {
+		if demoAsk(ctx, nil, &text) == nil && json.Unmarshal([]byte(text.String()), m) == nil && ready(m) {
 			return true
 		}
 		select {
@@ -158,9 +161,19 @@ func (s *stage) await(ctx context.Context, out io.Writer, what string, ready fun
 
 func show(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "$ curl 'http://%s/api/v1/matrix?format=text'\n", demoServer)
-	err := fetch(ctx, "http://"+demoServer, "/api/v1/matrix?format=text", out)
+	err := demoAsk(ctx, url.Values{"format": {"text"}}, out)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// demoAsk asks the demonstration's server for the matrix.
+func demoAsk(ctx context.Context, query url.Values, out io.Writer) error {
+	s := &asker{url: "http://" + demoServer}
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer s.http.CloseIdleConnections()
+	return s.get(ctx, "/api/v1/matrix", query, out)
 }

@@ -1,67 +1,151 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"netchecker/cmd/cli"
+	"netchecker/api/client"
 )
 
-// defaultServer is where the NodePort answers on every node.
-const defaultServer = "http://127.0.0.1:31081"
-
-func asUsage(err error) (*cli.UsageError, bool) { return errors.AsType[*cli.UsageError](err) }
-
-func newMatrix() *cobra.Command {
-	var server, output string
-	filters := map[string]*string{}
+func newMatrix(s *asker, o *output) *cobra.Command {
+	var chosen map[string]*string
 	cmd := &cobra.Command{
 		Use:   "matrix",
-		Short: "Prints the paths that are not ok, or those the filters choose",
-		Args:  cobra.NoArgs,
+		Short: "Prints the verdict, the findings, the grid and the paths that are not ok",
+		Long: `Prints the verdict, the findings, the grid of a small cluster and the paths that are not ok.
+With -o wide all paths; json and csv are as the server has them.`,
+		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			query := url.Values{"format": {output}}
-			for name, value := range filters {
-				if *value != "" {
-					query.Set(name, *value)
+			query := values(chosen)
+			switch o.form {
+			case formJSON, formCSV:
+				query.Set("format", o.form)
+				return raw(cmd.Context(), s, o, "/api/v1/matrix", query)
+			case formWide:
+				if query.Get("state") == "" {
+					query.Set("state", "all")
 				}
 			}
-			return fetch(cmd.Context(), server, "/api/v1/matrix?"+query.Encode(), cmd.OutOrStdout())
+			query.Set("format", "text")
+			var text strings.Builder
+			if err := s.get(cmd.Context(), "/api/v1/matrix", query, &text); err != nil {
+				return err
+			}
+			return o.lines(text.String())
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", defaultServer, "`URL` of the server")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "`form`: text, json or csv")
-	for _, name := range []string{"state", "path", "source", "destination"} {
-		filters[name] = cmd.Flags().String(name, "", "only paths of this "+name)
-	}
+	o.flags(cmd)
+	chosen = filters(cmd, "at", "state", "path", "source", "destination")
+	completeNodes(s, cmd, "source", "destination")
 	return cmd
 }
 
-// fetch copies the server's answer to out; an answer other than 200 is an error with its reason.
-func fetch(ctx context.Context, server, path string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server, "/")+path, nil)
-	if err != nil {
-		return cli.Usagef("--server %q: %v", server, err)
+// lines prints a text, coloured where somebody looks.
+func (o *output) lines(text string) error {
+	for line := range strings.Lines(text) {
+		if _, err := fmt.Fprintln(o.w, o.paint(strings.TrimRight(line, "\n"))); err != nil {
+			return err
+		}
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
+	return nil
+}
+
+func newPairs(s *asker, o *output) *cobra.Command {
+	var chosen map[string]*string
+	cmd := &cobra.Command{
+		Use:   "pairs",
+		Short: "Lists the paths that are not ok, one a line",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			query := values(chosen)
+			if o.form == formJSON {
+				return raw(cmd.Context(), s, o, "/api/v1/matrix", query)
+			}
+			var m client.Matrix
+			if err := s.read(cmd.Context(), "/api/v1/matrix", query, &m); err != nil {
+				return err
+			}
+			t := pairTable(m.Pairs)
+			return t.print(o, "no path is in the state asked for")
+		},
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		reason, _ := io.ReadAll(io.LimitReader(res.Body, 1<<12))
-		return fmt.Errorf("%s: %s: %s", server, res.Status, strings.TrimSpace(string(reason)))
+	o.flags(cmd)
+	chosen = filters(cmd, "at", "state", "path", "source", "destination")
+	completeNodes(s, cmd, "source", "destination")
+	return cmd
+}
+
+// probeNames are the probes in the order of the API.
+var probeNames = [...]string{"udp", "mtu", "tcp", "icmp"}
+
+func pairTable(pairs []client.Pair) *table {
+	t := &table{header: []string{"state", "from", "to", "path", "since", "udp", "mtu", "tcp", "icmp", "lost there", "lost back", "rtt ms", "family", "max bytes", "flows", "error"}, plain: 11}
+	for i := range pairs {
+		p := &pairs[i]
+		udp, mtu := p.Probes["udp"], p.Probes["mtu"]
+		row := []string{p.State, p.Source, p.Destination, p.Path, moment(p.Since)}
+		for _, name := range probeNames {
+			row = append(row, p.Probes[name].State)
+		}
+		row = append(row, share(udp.ForwardLoss), share(udp.ReturnLoss), number(udp.RTT), p.Family, number(float64(mtu.MaxBytes)), udp.BadFlows, errorOf(p))
+		t.rows = append(t.rows, row)
 	}
-	_, err = io.Copy(out, res.Body)
-	return err
+	return t
+}
+
+// number writes a number; nothing for 0, which stands for what nobody measured.
+func number(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// errorOf is the first error of a path's probes.
+func errorOf(p *client.Pair) string {
+	for _, name := range probeNames {
+		if e := p.Probes[name].Error; e != "" && p.Probes[name].State != "ok" {
+			return name + " " + e
+		}
+	}
+	return ""
+}
+
+// nodeNames asks for the names of all nodes, for completion.
+func nodeNames(cmd *cobra.Command, s *asker) ([]string, cobra.ShellCompDirective) {
+	var m client.Matrix
+	if s.open() != nil || s.read(cmd.Context(), "/api/v1/matrix", url.Values{"state": {"failing"}, "path": {"host-to-host"}}, &m) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp // a shell's line is no place for errors
+	}
+	var out []string
+	for _, n := range m.Nodes {
+		out = append(out, n.Name)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeNodes completes the values of flags with the names of nodes.
+func completeNodes(s *asker, cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		_ = cmd.RegisterFlagCompletionFunc(name, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return nodeNames(cmd, s)
+		}) // the flag is there
+	}
+}
+
+// ago writes how long something has lasted.
+func ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return d.Round(time.Second).String()
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
