@@ -174,7 +174,7 @@ func probeText(p *client.Probe) string {
 	if p.MaxBytes > 0 {
 		add("largest that passes %d bytes", p.MaxBytes)
 	}
-	if p.RTT > 0 {
+	if p.RTT > 0 && p.State != "failing" { // there it is of earlier
 		add("%.4g ms", p.RTT)
 	}
 	return strings.Join(out, ", ")
