@@ -103,7 +103,12 @@ func TestAPersonSeesAFaultBeforeDuringAndAfterIt(t *testing.T) {
 	if err := heal(); err != nil {
 		t.Fatal(err)
 	}
-	awaitQuiet(t, c)
+	awaitAllOK(t, c)
+	for began := time.Now(); !quietNow(t, c); pause(t.Context()) {
+		if time.Since(began) > patience {
+			t.Fatalf("still found after healing: %+v", findings(t, c))
+		}
+	}
 	p.expects(0, "ok: 56 paths")
 	past(t, c, p, before, during)
 
