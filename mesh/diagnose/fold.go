@@ -27,21 +27,31 @@ func (r *reading) same(d *reading) bool {
 
 // accounts reports whether d is a consequence of r, of which evidence shows the cause.
 func (r *reading) accounts(d *reading) bool {
-	if r.suspect == d.suspect || r.symptom() || !r.shown && !r.walls() || d.shown && !d.symptom() || r.class > d.class && !r.byChance() || r.network == "pod" && d.network == "host" {
+	switch {
+	case r.suspect == d.suspect || r.symptom() || r.network == "pod" && d.network == "host":
 		return false
-	}
-	if r.scope == ScopeCluster {
+	case r.kind == AddressConflict && r.shown && d.kind != AddressConflict: // whatever was written for one owner is wrong for the other
+		return r.at(d)
+	case !r.shown && !r.walls() || d.shown && !d.symptom() || r.class > d.class && !r.byChance():
+		return false
+	case r.scope == ScopeCluster:
 		return d.scope == ScopeCluster
 	}
+	return r.at(d)
+}
+
+// at reports whether d is about nodes that r names: about these alone, or about a path of such a node
+// that is left over. What is wrong between two nodes says nothing of all the others.
+func (r *reading) at(d *reading) bool {
 	own, others := r.places(), d.places()
-	if len(others) == 0 {
+	named := func(n int) bool { return slices.Contains(own, n) }
+	switch {
+	case len(others) == 0 || r.scope == ScopePair && d.scope != ScopePair:
 		return false
+	case d.scope == ScopePair && r.scope == ScopeNode:
+		return slices.ContainsFunc(others, named)
 	}
-	if d.scope == ScopePair && r.scope == ScopeNode { // the node's own paths that are left over
-		others = slices.DeleteFunc(others, func(n int) bool { return !slices.Contains(own, n) })
-		return len(others) > 0
-	}
-	return !slices.ContainsFunc(others, func(n int) bool { return !slices.Contains(own, n) })
+	return !slices.ContainsFunc(others, func(n int) bool { return !named(n) })
 }
 
 // symptom reports whether a cause that evidence shows may itself be the consequence of another: the

@@ -90,3 +90,52 @@ func TestACauseByChanceExplainsWhatLooksWorse(t *testing.T) {
 	}
 	w.onlyEver(NodeUnreachable)
 }
+
+// Where the server stands behind a broken node hardly anybody is heard, and those few see the others
+// from one side only.
+func TestFewWitnessesBlameNobody(t *testing.T) {
+	const k, o = 0, 3
+	w := newWorld(t, 7, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			return dies(true, true), touches(from, to, k) && kindIs(from, to, pp, ph) && from.node == k || touches(from, to, o) && kindIs(from, to, pp, hp)
+		},
+		silent: func(at place) bool { return at.node != k },
+	})
+	w.run(14 * time.Second)
+	w.onlyEver()
+}
+
+// A fault of a node is said although one of its pairs has a cause of its own.
+func TestAPairExplainsNoNode(t *testing.T) {
+	const k, o = 2, 5
+	w := newWorld(t, 7, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			switch {
+			case overlayPairHit(k, o, from, to):
+				return dies(from.node == k, from.node == o), true
+			case touches(from, to, k) && to == place{k, mesh.Pod}:
+				return effect{fails: onlyTCP, lossy: 0.3, forth: true}, true
+			}
+			return effect{}, false
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{k, mesh.Host}) {
+				dropRoutes(s, func(r probe.Route) bool { return r.Dst == podNet(o) })
+			}
+		}})
+	found := w.run(14 * time.Second)
+	for _, wrong := range w.check(found, truth{kind: PodIngressBlocked, cause: PolicyOrFilter, nodes: []int{k}}, truth{kind: PairBroken, cause: RouteMissing, nodes: []int{k, o}}) {
+		t.Error(wrong)
+	}
+}
+
+func overlayPairHit(k, o int, from, to place) bool {
+	_, hit := overlayPair(k, o, from, to)
+	return hit
+}

@@ -74,7 +74,9 @@ func (r *round) run() []candidate {
 		}
 	}
 	r.agents()
-	r.services()
+	if !slices.ContainsFunc(r.pictures, (*picture).fewSpeak) {
+		r.services()
+	}
 	return r.found
 }
 
@@ -89,7 +91,24 @@ func (r *round) readings(p *picture) (all []reading) {
 			all = append(all, reading)
 		}
 	}
-	return fold(all)
+	if all = fold(all); p.fewSpeak() {
+		all = slices.DeleteFunc(all, func(d reading) bool {
+			return !d.shown && d.kind != NodeDown && (d.scope == ScopeNode || d.scope == ScopePair)
+		})
+	}
+	return all
+}
+
+// fewSpeak reports whether most of the agents that should report do not: what the few others see of
+// them has too few witnesses to tell a place by what is left over.
+func (p *picture) fewSpeak() bool {
+	expected := 0
+	for i := range p.counts {
+		if state, _ := p.view.Reported(i); p.counts[i] && state != mesh.ReportLeft {
+			expected++
+		}
+	}
+	return 5*p.sources < 2*expected
 }
 
 // add makes a candidate of a reading, or joins it to that of the other family.
