@@ -285,6 +285,42 @@ func (f *shown) truth(w *world, k, o int) truth {
 	return t
 }
 
+// Without a tunnel pods of other nodes are behind the nodes themselves.
+func TestALANRouteIsFoundWhereThereIsNoTunnel(t *testing.T) {
+	const k = 3
+	w := newWorld(t, 6, nil)
+	w.evidence, w.hostRoutes = true, true
+	w.start()
+	w.inject(fault{path: func(from, to place) (effect, bool) { return forwardingOf(k, 0, from, to) },
+		evidence: func(at place, s *probe.Snapshot) {
+			if at.network == mesh.Host && at.node != k {
+				s.Routes = append(s.Routes, probe.Route{Dst: netip.PrefixFrom(vtepIP(k), 25), Via: netip.MustParseAddr("192.0.2.254"), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast})
+			}
+		}})
+	for _, wrong := range w.check(w.run(12*time.Second), truth{kind: AddressConflict, cause: PodCIDROverlapsLAN, nodes: []int{k}}) {
+		t.Error(wrong)
+	}
+	w.onlyEver(AddressConflict)
+}
+
+func TestAMissingRouteIsFoundWhereThereIsNoTunnel(t *testing.T) {
+	const k, o = 1, 4
+	w := newWorld(t, 6, nil)
+	w.evidence, w.hostRoutes = true, true
+	w.start()
+	w.inject(fault{path: func(from, to place) (effect, bool) {
+		return dies(from.node == k, from.node == o), between(from, to, k, o) && kindIs(from, to, pp, hp, ph)
+	}, evidence: func(at place, s *probe.Snapshot) {
+		if at == (place{k, mesh.Host}) {
+			dropRoutes(s, func(r probe.Route) bool { return r.Dst == podNet(o) })
+		}
+	}})
+	for _, wrong := range w.check(w.run(12*time.Second), truth{kind: PairBroken, cause: RouteMissing, nodes: []int{k, o}}) {
+		t.Error(wrong)
+	}
+	w.onlyEver(PairBroken)
+}
+
 // In a big mesh a node tells of its ways to some of its peers only, which are not those of a sample by chance.
 func TestEvidenceOfSomePeersIsEnoughInABigMesh(t *testing.T) {
 	const n, k, o = 40, 27, 31

@@ -100,7 +100,7 @@ func (b *bench) deadQuestions(n int) []func() bool {
 	case shapeOverlay:
 		return []func() bool{b.samePodIP, b.conntrack, b.tunnel, b.sameCIDR, b.tunnelPeers, b.lanRoute, b.toldOfTunnel, b.reversePath, b.wall, b.tunnelFiltered}
 	case shapeForward:
-		return []func() bool{b.conntrack, b.samePodIP, b.forwarding, b.reversePath, b.wall, b.forwardFiltered}
+		return []func() bool{b.conntrack, b.samePodIP, b.forwarding, b.lanRoute, b.reversePath, b.wall, b.forwardFiltered}
 	case shapeAttach:
 		return []func() bool{b.conntrack, b.samePodIP, b.bridge, b.forwarding, b.wall}
 	case shapePodIn, shapePodOut:

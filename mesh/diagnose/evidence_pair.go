@@ -69,17 +69,40 @@ func (b *bench) wrongWay(n, m int, w wayOut, network mesh.Network) bool {
 		return b.settle(kind, RouteBlackholed, n, b.fact(n, what, w.kind.String()+" "+w.String(), "dev "+usualDev))
 	case w.err != probe.CodeNone:
 		return b.settle(kind, RouteMissing, n, b.fact(n, what, w.String(), "dev "+usualDev))
-	case asked > 0 && w.dev != usualDev && (!w.dst.IsValid() || w.dst.Bits() == 0):
+	case asked > 0 && (w.dev != usualDev || b.specific(n, m, network)) && (!w.dst.IsValid() || w.dst.Bits() == 0):
 		return b.settle(kind, RouteMissing, n, b.fact(n, what, w.String(), "dev "+usualDev))
 	case asked > 0 && w.dev != usualDev:
 		if b.reverseOf(m, n) { // harmless by itself; strict filtering makes it a fault
 			return true
 		}
 		return b.settle(kind, RouteWrong, n, b.fact(n, what, w.String(), "dev "+usualDev))
-	case network == mesh.Pod && usualDev != "":
+	case network == mesh.Pod && usualDev != "" && usualDev == b.tunnelName():
 		return b.missingEntry(n, m, w, usualDev)
+	case network == mesh.Pod && w.dst.Bits() > 0 && b.routedPast(n, m, w):
+		return b.settle(kind, RouteWrong, n, b.fact(n, what, w.String(), "via "+b.addr(m, mesh.Host).String()))
 	}
 	return false
+}
+
+// specific reports whether node n has routes of their own to the pods of nodes other than m, where the
+// default route leads by the same device.
+func (b *bench) specific(n, m int, network mesh.Network) bool {
+	if network != mesh.Pod {
+		return false
+	}
+	have, asked := 0, 0
+	for _, other := range b.sample {
+		if other == n || other == m {
+			continue
+		}
+		if w, ok := wayTo(b.host(n), b.addr(other, network)); ok && w.err == probe.CodeNone {
+			asked++
+			if w.dst.Bits() > 0 {
+				have++
+			}
+		}
+	}
+	return 2*have > asked
 }
 
 // usualDev is the device by which node n sends to nodes other than m.

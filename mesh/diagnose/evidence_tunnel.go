@@ -262,18 +262,22 @@ func (b *bench) holds(n int, addr netip.Addr) bool {
 	return s != nil && s.Holder(addr) != nil
 }
 
-// lanRoute looks for a route on the peers, past the tunnel, that wins over the one to the
-// suspect's pods.
+// lanRoute looks for a route on the peers that wins over the one to the suspect's pods: past the
+// tunnel, or where there is none past the suspect.
 func (b *bench) lanRoute() bool {
 	n, name := b.d.node, b.tunnelName()
 	to := b.addr(n, mesh.Pod)
-	if !to.IsValid() || name == "" {
+	if !to.IsValid() {
 		return false
 	}
 	var hit []int
 	var stray wayOut
 	for _, m := range b.sample {
-		if w, ok := wayTo(b.host(m), to); ok && w.err == probe.CodeNone && w.dev != name && w.dst.Bits() > 0 {
+		w, ok := wayTo(b.host(m), to)
+		if !ok || w.err != probe.CodeNone || w.dst.Bits() <= 0 {
+			continue
+		}
+		if name != "" && w.dev != name || name == "" && b.routedPast(m, n, w) {
 			hit = append(hit, m)
 			stray = w
 		}
@@ -281,9 +285,31 @@ func (b *bench) lanRoute() bool {
 	if len(hit) == 0 || 2*len(hit) < len(b.sample) {
 		return false
 	}
+	want := "dev " + name
+	if name == "" {
+		want, name = "via "+b.addr(n, mesh.Host).String(), "the route to "+b.name(n)
+	}
 	b.d.detail.dev, b.d.detail.route, b.d.detail.addr = name, stray.String(), to.String()
 	b.d.detail.other = enumerate(b.p.names(hit))
-	return b.settle(AddressConflict, PodCIDROverlapsLAN, n, Fact{Node: b.d.detail.other, Fact: "route to pods of " + b.name(n), Value: stray.String(), Expected: "dev " + name})
+	return b.settle(AddressConflict, PodCIDROverlapsLAN, n, Fact{Node: b.d.detail.other, Fact: "route to pods of " + b.name(n), Value: stray.String(), Expected: want})
+}
+
+// routedPast reports whether node m sends what is for pods of n to somebody else, although it sends
+// what is for pods of other nodes to these themselves.
+func (b *bench) routedPast(m, n int, w wayOut) bool {
+	if !w.via.IsValid() || w.via == b.addr(n, mesh.Host) {
+		return false
+	}
+	for _, other := range b.sample {
+		if other == m {
+			continue
+		}
+		way, ok := wayTo(b.host(m), b.addr(other, mesh.Pod))
+		if ok && way.err == probe.CodeNone && way.via == b.addr(other, mesh.Host) {
+			return true
+		}
+	}
+	return false
 }
 
 // tunnelFiltered is what remains when nothing is to be seen on either side: packets for the tunnel

@@ -32,6 +32,8 @@ func (r *reading) accounts(d *reading) bool {
 		return false
 	case r.kind == AddressConflict && r.shown && d.kind != AddressConflict: // whatever was written for one owner is wrong for the other
 		return r.at(d)
+	case (r.kind == MTUBlackhole || r.kind == MTUMismatch) && d.class == conn && !d.shown: // connections hang once they send much
+		return r.at(d)
 	case !r.shown && !r.walls() || d.shown && !d.symptom() || r.class > d.class && !r.byChance():
 		return false
 	case r.scope == ScopeCluster:

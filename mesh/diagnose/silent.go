@@ -16,6 +16,8 @@ const (
 	doubtHold = 5 * time.Minute
 	// crowd is how many silent agents are one matter rather than so many.
 	crowd = 4
+	// silence is the slot of the finding that nobody reports.
+	silence = "silence"
 )
 
 // allSilent handles the case that nobody reports: the server, or the way to it, is broken, and
@@ -43,7 +45,7 @@ func (r *round) allSilent() bool {
 	if expected == 0 || len(nodes) == 0 || !r.tracker.heard {
 		return true
 	}
-	c := candidate{slot: "silence", class: fine, hold: 2 * time.Second, proof: 1}
+	c := candidate{slot: silence, class: fine, hold: 2 * time.Second, proof: 1}
 	c.Kind, c.Severity, c.Cause, c.Confidence = ServerUnreachable, Critical, ServerDown, 0.8
 	c.Since = last
 	c.Location = Location{Scope: ScopeCluster}

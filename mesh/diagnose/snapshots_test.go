@@ -45,9 +45,17 @@ func (w *world) snapshotOf(at place) *probe.Snapshot {
 	s.Routes = []probe.Route{{Dst: podNet(n), Dev: "cni0", Table: probe.MainTable, Type: probe.RouteUnicast},
 		{Dst: nodeNet(), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast},
 		{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.254"), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast}}
+	if w.hostRoutes {
+		s.Links = slices.DeleteFunc(s.Links, func(l probe.Link) bool { return l.VXLAN != nil })
+	}
 	s.Listeners = []probe.Listener{{Proto: "udp", Port: 8472}, {Proto: "udp", Port: 8095}}
 	for m := range w.n {
 		if m == n || !w.looksAt(m) {
+			continue
+		}
+		if w.hostRoutes {
+			s.Routes = append(s.Routes, probe.Route{Dst: podNet(m), Via: hostAddr(m), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast})
+			s.Neighbors = append(s.Neighbors, probe.Neighbor{IP: hostAddr(m), MAC: macOf(2, m), Dev: "eth0", State: probe.NeighborReachable})
 			continue
 		}
 		s.Routes = append(s.Routes, probe.Route{Dst: podNet(m), Via: vtepIP(m), Dev: "flannel.1", Table: probe.MainTable, Type: probe.RouteUnicast, Onlink: true})

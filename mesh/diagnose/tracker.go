@@ -198,10 +198,13 @@ func (t *Tracker) recovering(c *candidate) bool {
 	}
 	for _, k := range t.tracks {
 		absent := t.now.Sub(k.seen)
-		if k.class > c.class || k.class == fine && c.class != fine || k.opened.IsZero() || absent == 0 && !t.fades(k) || absent > recovery || k.slot == c.slot {
+		if k.class > c.class && k.slot != silence || k.class == fine && c.class != fine && k.slot != silence || k.opened.IsZero() || absent == 0 && !t.fades(k) || absent > recovery || k.slot == c.slot {
 			continue
 		}
 		wide := len(k.nodes) == 0 || len(c.nodes) == 0
+		if k.slot == silence && c.class == weak { // what began and ended while nobody was heard
+			return true
+		}
 		switch {
 		case c.class == k.class: // of services, too
 			if absent <= lastPaths && 2*c.weight < k.peak && (wide || subset(c.nodes, k.nodes)) {

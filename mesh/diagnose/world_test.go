@@ -72,6 +72,7 @@ type world struct {
 	dual               bool
 	services, evidence bool
 	tells              func(at place) bool // who sends evidence; nil for all
+	hostRoutes         bool                // plain routes in place of a tunnel
 	skip               map[place]bool
 	limit              int   // how many nodes agents tell of their ways to; 0 for all
 	hurt               []int // nodes that they tell of besides
