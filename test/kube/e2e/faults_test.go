@@ -1,10 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"netchecker/test/kube/cluster"
 )
@@ -17,15 +17,17 @@ type fault struct {
 	paths func(w *world, victim string) expectation
 	// services says which must fail on which node; nil is none.
 	services func(node, victim string, s service) bool
+	// finding is the kind that names the fault; "" is any or none.
+	finding string
 }
 
 func faults(t *testing.T, w *world) {
 	for _, f := range []fault{
-		{"TheOverlayOfANodeIsCut", cutOverlay, mend, overlayOf, nil},
-		{"NewConnectionsToAPodAreDropped", dropNew, mend, newToPod, nil},
-		{"KubeProxyIsGone", stopProxy, startProxy, noPath, servicesOf},
-		{"DNSIsGone", scaleDNS(0), scaleDNS(1), noPath, dnsEverywhere},
-		{"ANodeIsDead", kill, boot, deadNode, nil},
+		{"TheOverlayOfANodeIsCut", cutOverlay, mend, overlayOf, allOf, "overlay_broken"},
+		{"NewConnectionsToAPodAreDropped", dropNew, mend, newToPod, nil, ""},
+		{"KubeProxyIsGone", stopProxy, startProxy, noPath, servicesOf, "service_broken"},
+		{"DNSIsGone", scaleDNS(0), scaleDNS(1), noPath, dnsEverywhere, "dns_failing"},
+		{"ANodeIsDead", kill, boot, deadNode, nil, "node_down"},
 	} {
 		t.Run(f.name, func(t *testing.T) { f.run(t, w) })
 	}
@@ -52,10 +54,7 @@ func (f fault) run(t *testing.T, w *world) {
 		return f.checkServices(m, victim.Name)
 	})
 	t.Logf("on exactly its paths after %.1f s", took.Seconds())
-	w.logFindings(t)
-	if t.Failed() {
-		return
-	}
+	f.awaitFinding(t, w)
 	f.heal(t, w, victim)
 	healed = true
 	t.Logf("all ok %.1f s after healing", w.awaitAllOK(t).Seconds())
@@ -92,10 +91,33 @@ func (f fault) checkServices(m *matrix, victim string) error {
 	return fmt.Errorf("services: %s", strings.Join(wrong[:min(8, len(wrong))], "; "))
 }
 
-func (w *world) logFindings(t *testing.T) {
-	time.Sleep(5 * time.Second) // they want a moment more than the paths
-	_, body, err := w.get(t.Context(), "/api/v1/findings")
-	t.Logf("findings: %s %v", body, err)
+// awaitFinding waits until the fault is called by its name, beside other words for it perhaps.
+func (f fault) awaitFinding(t *testing.T, w *world) {
+	t.Helper()
+	if f.finding == "" {
+		return
+	}
+	var summary string
+	took := await(t, f.finding, func() error {
+		status, body, err := w.get(t.Context(), "/api/v1/findings")
+		if err != nil || status != 200 {
+			return fmt.Errorf("findings: %d %s %w", status, body, err)
+		}
+		var answer struct {
+			Findings []struct{ Kind, Summary string }
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			return err
+		}
+		for _, found := range answer.Findings {
+			if found.Kind == f.finding {
+				summary = found.Summary
+				return nil
+			}
+		}
+		return fmt.Errorf("findings: %s", body)
+	})
+	t.Logf("found %.1f s later: %s", took.Seconds(), summary)
 }
 
 func noPath(*world, string) expectation { return nothingIsWrong }
@@ -134,6 +156,9 @@ func deadNode(_ *world, victim string) expectation {
 		return nil
 	}
 }
+
+// allOf: DNS and the server are pods of other nodes, beyond the tunnel.
+func allOf(node, victim string, _ service) bool { return node == victim }
 
 // servicesOf are those behind a service address: it means nothing on a node without kube-proxy.
 func servicesOf(node, victim string, s service) bool {
