@@ -86,7 +86,7 @@ func onNodes(nodes []string) string {
 // collect gathers what agents say of each service, without the nodes for which a finding of the
 // network explains it already.
 func (r *round) collect(cut *cutNodes) []*service {
-	hosted := r.hostedByCut(cut)
+	homes := r.homesOf(cut)
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
 	for i := range r.View.Len() {
@@ -107,7 +107,7 @@ func (r *round) collect(cut *cutNodes) []*service {
 				}
 				byName[name].views = append(byName[name].views, v)
 			}
-			v.add(r, i, s, cut, hosted[component(s)])
+			v.add(r, i, s, cut, homes[component(s)])
 		}
 	}
 	var list []*service
@@ -119,14 +119,17 @@ func (r *round) collect(cut *cutNodes) []*service {
 	return list
 }
 
-// hostedByCut names the components with an endpoint on a node that is cut off, and until when their
-// failing is a consequence of that.
-func (r *round) hostedByCut(cut *cutNodes) map[string]time.Time {
-	hosted := map[string]time.Time{}
+// homesOf are the nodes on which each component has endpoints, as far as addresses tell; nothing while
+// nobody is cut off.
+func (r *round) homesOf(cut *cutNodes) map[string][]string {
+	homes := map[string][]string{}
+	if cut.none() {
+		return homes
+	}
 	asked := map[string]bool{}
 	for i := range r.View.Len() {
 		row, _ := r.View.RowOf(i)
-		if row == nil || len(cut.nodes) == 0 {
+		if row == nil {
 			continue
 		}
 		for k := range row.Services {
@@ -135,12 +138,12 @@ func (r *round) hostedByCut(cut *cutNodes) map[string]time.Time {
 				continue
 			}
 			asked[s.Address] = true
-			if until := cut.hosts(s.Address); until.After(hosted[component(s)]) {
-				hosted[component(s)] = until
+			if node, name := cut.home(s.Address), component(s); node != "" && !slices.Contains(homes[name], node) {
+				homes[name] = append(homes[name], node)
 			}
 		}
 	}
-	return hosted
+	return homes
 }
 
 func isDNS(s *probe.Service) bool {
@@ -188,10 +191,10 @@ func isNumber(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
 
-func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, hosted time.Time) {
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, homes []string) {
 	failing := s.State == probe.Failing
 	_, at := r.View.Reported(i)
-	if began := at.Add(-s.Age); failing && (began.Before(hosted) || cut.touches(r.View.Agent(i).Key, began)) {
+	if began := at.Add(-s.Age); failing && cut.explains(r.View.Agent(i).Node, homes, began) {
 		return
 	}
 	if s.State == probe.Unknown {

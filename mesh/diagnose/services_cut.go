@@ -14,6 +14,7 @@ import (
 type cutNodes struct {
 	view  *mesh.View
 	nodes map[string]time.Time
+	pairs map[[2]string]time.Time // in order of name
 	all   time.Time
 	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
 	pods []podPlace
@@ -29,13 +30,19 @@ var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayB
 	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, ProtocolBlocked, Unexplained, MTUBlackhole, HighLatency}
 
 func (r *round) cutOff() *cutNodes {
-	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}}
+	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}, pairs: map[[2]string]time.Time{}}
 	mark := func(f *Finding, until time.Time) {
 		if f.Severity == Info || f.Cause == AgentPortBlocked || !slices.Contains(consequences, f.Kind) {
 			return
 		}
 		if f.Location.Scope == ScopeCluster && until.After(cut.all) {
 			cut.all = until
+		}
+		if nodes := f.Location.Nodes; f.Location.Scope == ScopePair && len(nodes) == 2 {
+			if pair := [2]string{nodes[0], nodes[1]}; until.After(cut.pairs[pair]) {
+				cut.pairs[pair] = until
+			}
+			return
 		}
 		for _, n := range f.Location.Nodes {
 			if until.After(cut.nodes[n]) {
@@ -59,12 +66,19 @@ func (r *round) cutOff() *cutNodes {
 	return cut
 }
 
-func (c *cutNodes) touches(k mesh.Key, began time.Time) bool {
-	return began.Before(c.all) || began.Before(c.nodes[k.Node])
-}
+// none reports whether nobody is cut off.
+func (c *cutNodes) none() bool { return len(c.nodes)+len(c.pairs) == 0 && c.all.IsZero() }
 
-// hosts is until when the node on which an address lives is cut off; the zero time when it is not.
-func (c *cutNodes) hosts(address string) time.Time { return c.nodes[c.home(address)] }
+// explains reports whether a service that began to fail for a node, and has endpoints on homes, does so
+// since one of them is cut off, or the two from each other.
+func (c *cutNodes) explains(node string, homes []string, began time.Time) bool {
+	if began.Before(c.all) || began.Before(c.nodes[node]) {
+		return true
+	}
+	return slices.ContainsFunc(homes, func(home string) bool {
+		return began.Before(c.nodes[home]) || began.Before(c.pairs[[2]string{min(node, home), max(node, home)}])
+	})
+}
 
 // home is the node on which an address lives: that of the agent whose address is nearest, if that is
 // a matter of one subnet; "" when that is not known.

@@ -118,3 +118,22 @@ func TestTheNodeOfTheDNSPodTakesDNSWithIt(t *testing.T) {
 		t.Error(wrong)
 	}
 }
+
+// Between two nodes alone: whoever else fails to reach what lives on one of them has another fault.
+func TestABrokenPairTakesItsOwnServicesWithItAndNoOthers(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.services = true
+	w.start()
+	const home, o, other = 1, 3, 4 // 10.244.2.53 is one of node2's pods
+	pair := truth{kind: PairBroken, nodes: []int{home, o}, fault: fault{
+		path: func(from, to place) (effect, bool) {
+			return dies(true, true), between(from, to, home, o) && kindIs(from, to, pp, hp)
+		},
+		service: brokenService("dns", o, probe.CodeTimeout, "").service}}
+	blocked := truth{kind: DNSFailing, cause: DNSUDPBlocked, nodes: []int{other}, fault: brokenService("udp", other, probe.CodeTimeout, "")}
+	w.inject(pair.fault, blocked.fault)
+	for _, wrong := range w.check(w.run(12*time.Second), pair, blocked) {
+		t.Error(wrong)
+	}
+	w.onlyEver(PairBroken, DNSFailing)
+}
