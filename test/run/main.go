@@ -82,7 +82,7 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 	o.race = false // there is nothing of ours to race in what renders and packs files
 	for _, folder := range o.modules {
 		// Their tests build and run the product, of which the cache of results knows nothing.
-		if err := goTest(ctx, o, s, folder, []string{"-count=1", "./..."}); err != nil {
+		if err := goTest(ctx, o, s, folder, []string{"-count=1", "-p", "1", "./..."}); err != nil {
 			return false, err
 		}
 	}
