@@ -75,6 +75,7 @@ func TestThePageIsWholeAndSmall(t *testing.T) {
 			left = append(left, found[1]+found[2])
 		}
 	}
+	t.Logf("%d files, %.1f KiB compressed", len(seen), float64(size)/1024)
 	if len(seen) < 10 || size > 60<<10 {
 		t.Errorf("%d files of %d bytes compressed, want all and at most 60 KiB", len(seen), size)
 	}

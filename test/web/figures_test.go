@@ -41,6 +41,7 @@ func TestFigures(t *testing.T) {
 		if got.Heap > 100 {
 			t.Errorf("%d nodes: a heap of %.1f MiB, want at most 100", nodes, got.Heap)
 		}
+		pictures(t, s, p, fmt.Sprint(nodes))
 		p.run(chromedp.Focus("#matrix", chromedp.ByQuery), chromedp.KeyEvent("n"))
 		p.await("document.getElementById('spoken').textContent")
 		if text := eval[string](p, "document.getElementById('spoken').textContent"); !strings.Contains(text, "failing") {

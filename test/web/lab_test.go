@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,13 @@ func TestThePageInALab(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	s := start(t, exec.Command(filepath.Join(programs, "stage"), "-bin", programs, "-nodes", "4"))
+	waitFor(t, "server", func() bool {
+		r, err := http.Get(s.url + "api/v1/ping")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil
+	})
 	p := open(t, s.url, desk)
 	p.says("#headline", "All 56 paths between 4 nodes are ok.")
 	s.do("inject fw-8472-in 3")

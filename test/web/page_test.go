@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what must come: many times what it takes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // tab is the page open in a tab of its own.
 type tab struct {

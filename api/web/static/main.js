@@ -113,7 +113,7 @@ function render() {
     $('matrix').classList.toggle('empty', !items.length);
     list($('list'), model, light, (from, to) => view.set({ from, to }));
   }
-  past.show(view.at ? momentOf(view.at) : 0, live.wanted ? model.generated : 0, matrix.palette);
+  past.show(view.at ? momentOf(view.at) : 0, live.wanted ? model.generated : 0, model.version, matrix.palette);
   heat.want(view.at ? '' : view.colour);
   const kind = KINDS.indexOf(heat.kind);
   if ((matrix.heat?.kind ?? -1) !== kind) {

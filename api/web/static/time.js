@@ -2,12 +2,13 @@
 import { clock, count, el, span } from './words.js';
 
 const SPANS = [[15 * 60e3, '15 min'], [3600e3, '1 h'], [6 * 3600e3, '6 h'], [24 * 3600e3, '24 h']];
-const EVERY = 15000;
+const EVERY = 15000, SOON = 3000;
+const APART = 2500; // what changes within this is one change: agents report one after the other
 
 /** Past is the slider. at(moment) is called for a chosen time, '' for now. */
 export class Past {
   constructor(root, at) {
-    Object.assign(this, { root, at, kept: null, findings: [], changes: [], span: 3600e3, asked: 0, end: 0 });
+    Object.assign(this, { root, at, kept: null, findings: [], changes: [], steps: [], span: 3600e3, asked: 0, end: 0 });
     this.range = el('input', { type: 'range', min: 0, step: 1000, 'aria-label': 'Moment', oninput: () => this.slide(), onchange: () => this.choose() });
     this.marks = el('canvas', { height: 14, 'aria-hidden': 'true' });
     this.when = el('span', { class: 'when', role: 'status' });
@@ -21,11 +22,12 @@ export class Past {
   }
 
   /** show is called with every change: moment is the one shown, 0 for now; now is the server's clock. */
-  show(moment, now, palette) {
-    Object.assign(this, { moment, palette });
+  show(moment, now, version, palette) {
+    const news = version !== this.version;
+    Object.assign(this, { moment, palette, version });
     if (!moment) this.end = now;
     if (!this.end) this.end = now || Date.now();
-    if (Date.now() - this.asked > EVERY) this.ask();
+    if (Date.now() - this.asked > (news ? SOON : EVERY)) this.ask();
     this.place();
   }
 
@@ -41,6 +43,11 @@ export class Past {
       this.kept = body.kept.since ? body.kept : null;
       this.findings = body.findings;
       this.changes = [...new Set([...body.changes, ...body.agents].map(c => Date.parse(c.at)))].sort((a, b) => a - b);
+      this.steps = [];
+      for (const t of this.changes) {
+        const last = this.steps.at(-1);
+        if (last && t - last.end < APART) last.end = t; else this.steps.push({ begin: t, end: t });
+      }
       this.place();
     } catch {
       this.asked = Date.now();
@@ -58,13 +65,13 @@ export class Past {
     if (document.activeElement !== range || !this.sliding) range.value = moment || range.max;
     this.say(moment);
     this.live.disabled = !moment;
-    this.earlier.disabled = !this.changes.some(t => t < (moment || Infinity));
+    this.earlier.disabled = !this.steps.some(s => s.begin <= (moment || Infinity));
     this.later.disabled = !moment;
     this.draw();
   }
 
   say(moment) {
-    const text = moment ? `As it was at ${clock(moment)}` : `Now; ${count(this.changes.length, 'moment')} of change`;
+    const text = moment ? `As it was at ${clock(moment)}` : `Now; ${count(this.steps.length, 'change')} in the last ${span(this.span)}`;
     if (this.when.textContent !== text) this.when.textContent = text;
     this.range.setAttribute('aria-valuetext', moment ? `${clock(moment)}, ${span(this.end - moment)} ago` : 'now');
   }
@@ -83,12 +90,12 @@ export class Past {
     this.at(value >= +this.range.max ? '' : new Date(value).toISOString());
   }
 
-  /** step goes to how things stood just after the next change, or just before the one before. */
+  /** step goes to how things stood after the next change, or just before the one before. */
   step(way) {
     const here = this.moment || Infinity;
-    const t = way < 0 ? this.changes.findLast(c => c <= here) : this.changes.find(c => c > here);
-    if (t === undefined) return this.at('');
-    this.at(new Date(way < 0 ? t - 1 : t).toISOString());
+    const s = way < 0 ? this.steps.findLast(c => c.begin <= here) : this.steps.find(c => c.begin > here);
+    if (!s || (way > 0 && s === this.steps.at(-1))) return this.at('');
+    this.at(new Date(way < 0 ? s.begin - 1 : s.end).toISOString());
   }
 
   /** draw shows when findings were open and when anything changed. */
