@@ -101,7 +101,7 @@ func (s *Server) postEnrol(c echo.Context) error {
 		} else {
 			e.failed.Add(1)
 		}
-		if e.said.Allow() {
+		if e.said.AllowN(s.now(), 1) {
 			s.log.Warn("agent not enrolled", "agent", name, "from", c.RealIP(), "error", err)
 		}
 		return err
@@ -148,7 +148,7 @@ func (s *Server) showKey(name string, challenge []byte) (*EnrolAnswer, error) {
 // grant answers a claim.
 func (s *Server) grant(ctx context.Context, name string, r *EnrolRequest) (*EnrolAnswer, error) {
 	e := s.enroller
-	if !e.rate.Allow() {
+	if !e.rate.AllowN(s.now(), 1) {
 		return nil, failf(http.StatusServiceUnavailable, "more than %d enrolments a second, try again", enrolRate)
 	}
 	if err := e.tickets.take(e.Masters, name, r.Ticket, s.now()); err != nil {

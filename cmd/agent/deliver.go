@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -45,10 +46,21 @@ func (a *Agent) servers() []string {
 			other = append(other, at)
 		}
 	}
-	if len(alive) > 0 && !a.unheard.Load() {
-		return alive
+	if len(alive) == 0 || a.unheard.Load() {
+		alive = append(append(alive, other...), a.cfg.ServerEndpoint)
 	}
-	return append(append(alive, other...), a.cfg.ServerEndpoint)
+	return distinct(alive)
+}
+
+// distinct leaves out what a list has already: a server's address may be that of -serverendpoint, or
+// of one before it, and no row goes to one server twice.
+func distinct(list []string) (out []string) {
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // relayable are the servers this agent relays to: all that it would post to itself.
