@@ -219,7 +219,7 @@ func TestRights(t *testing.T) {
 		"ClusterRole netchecker-server to ServiceAccount netchecker/netchecker-server",
 		"Role netchecker-server to ServiceAccount netchecker/netchecker-server",
 		"cluster: create authentication.k8s.io/tokenreviews",
-		"cluster: create patch /events",
+		"cluster: create /events",
 		"cluster: get list watch /nodes",
 		"cluster: get list watch /pods",
 		"cluster: get list watch /services",
