@@ -52,7 +52,11 @@ func (r *round) sayNodes(s *service, nodes []string, kind Kind, cause Cause, vir
 	default:
 		text = fmt.Sprintf("%s fails from %s only (%s), while the mesh and other nodes are fine: something between %s and what %s filters. Check firewall, NetworkPolicy and security groups for that port.", title(s), who, addresses(s.views), who, asks)
 	}
-	r.enter(r.serviceFinding(s, nodes, ScopeNode, kind, cause, text))
+	c := r.serviceFinding(s, nodes, ScopeNode, kind, cause, text)
+	if facts := r.filterFacts(s, nodes[0], cause); len(nodes) == 1 && len(facts) > 0 {
+		c.Evidence, c.proof = append(facts, c.Evidence...), 2
+	}
+	r.enter(c)
 }
 
 // localDrop says that the node itself refused to send, when it did.
