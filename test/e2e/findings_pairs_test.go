@@ -57,6 +57,10 @@ func pickPair() (a, b *verdict) {
 func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score) {
 	t.Helper()
 	nodes := shuffled(c.Lab.Nodes())
+	home := c.Lab.ServerPod().Node
+	for nodes[0] == home || nodes[a.args] == home { // what cuts off the server tells of nothing else
+		nodes = shuffled(c.Lab.Nodes())
+	}
 	at := [2][]int{nodes[:a.args], nodes[a.args : a.args+b.args]}
 	both := [2]*verdict{a, b}
 	var heal [2]func()
