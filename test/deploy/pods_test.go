@@ -218,8 +218,8 @@ func TestRights(t *testing.T) {
 	want := []string{
 		"ClusterRole netchecker-server to ServiceAccount netchecker/netchecker-server",
 		"Role netchecker-server to ServiceAccount netchecker/netchecker-server",
-		"cluster: create authentication.k8s.io/tokenreviews",
 		"cluster: create /events",
+		"cluster: create authentication.k8s.io/tokenreviews",
 		"cluster: get list watch /nodes",
 		"cluster: get list watch /pods",
 		"cluster: get list watch /services",
