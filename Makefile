@@ -9,7 +9,8 @@ TOOL     := go tool -modfile=tools/go.mod
 HEAVY        ?= test/lab test/e2e test/load test/sim
 # Packages that run without the race detector: with it, timers in the bubbles of testing/synctest now
 # and then crash the runtime (seen in mesh/gossip), and readings miss their time limits.
-PLAIN        ?= mesh/gossip probe/evidence
+# mesh/diagnose starts no goroutine: there is nothing to detect, and it takes minutes longer.
+PLAIN        ?= mesh/gossip mesh/diagnose probe/evidence
 # Modules beside the product's, so that their requirements do not become its own.
 MODULES      ?= tools test/deploy test/web
 # The one whose tests make test-cluster runs: they want Kubernetes built and the machine for themselves.
