@@ -24,6 +24,13 @@ func contractHolds(t *testing.T, w *world) {
 	if len(pods) != 2*n {
 		t.Errorf("%d agent pods, want %d", len(pods), 2*n)
 	}
+	await(t, "a report of each agent", func() error { // the last ones come within an interval
+		_, body, err := w.get(t.Context(), "/api/v1/agents/")
+		if got := strings.Count(body, `"podname"`); err == nil && got < 2*n {
+			err = fmt.Errorf("%d reports, want %d", got, 2*n)
+		}
+		return err
+	})
 	for _, node := range w.Nodes { // the node port answers on each
 		status, body, err := w.getVia(t.Context(), node, "/api/v1/agents/")
 		if err != nil || status != 200 {
