@@ -108,12 +108,13 @@ func (w *world) versions(t *testing.T) map[string]string {
 	if err != nil || len(manifests) < 5 {
 		t.Fatalf("manifests %q, %v", manifests, err)
 	}
-	text := w.kubectl(t, "-n", "netchecker", "get", "pods", "--no-headers", "-o", columns)
+	var text strings.Builder
+	text.WriteString(w.kubectl(t, "-n", "netchecker", "get", "pods", "--no-headers", "-o", columns))
 	for _, file := range manifests {
-		text += w.kubectl(t, "get", "-f", file, "--no-headers", "-o", columns)
+		text.WriteString(w.kubectl(t, "get", "-f", file, "--no-headers", "-o", columns))
 	}
 	out := map[string]string{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(text.String()) {
 		f := strings.Fields(line)
 		if len(f) != 4 {
 			t.Fatalf("kubectl says %q", line)
