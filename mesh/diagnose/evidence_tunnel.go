@@ -31,8 +31,8 @@ func (b *bench) tunnelName() string {
 			return "", false
 		}
 		dev := commonest(counts)
-		if l := s.Link(dev); l == nil || l.Kind == "" || l.Kind == "bridge" {
-			return "", true
+		if l := s.Link(dev); l == nil || l.Kind == "" || l.Kind == "bridge" || l == s.Holder(b.addr(n, mesh.Host)) {
+			return "", true // a bond, a VLAN or a veth may be the physical interface, too
 		}
 		return dev, true
 	})

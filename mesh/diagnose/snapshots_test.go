@@ -46,6 +46,7 @@ func (w *world) snapshotOf(at place) *probe.Snapshot {
 		{Dst: nodeNet(), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast},
 		{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.254"), Dev: "eth0", Table: probe.MainTable, Type: probe.RouteUnicast}}
 	if w.hostRoutes {
+		s.Links[0].Kind = "bond"
 		s.Links = slices.DeleteFunc(s.Links, func(l probe.Link) bool { return l.VXLAN != nil })
 	}
 	s.Listeners = []probe.Listener{{Proto: "udp", Port: 8472}, {Proto: "udp", Port: 8095}}
