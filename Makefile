@@ -8,8 +8,7 @@ TOOL     := go tool -modfile=tools/go.mod
 # Packages that build networks or load the machine: they run after the others and one at a time.
 HEAVY        ?= test/lab test/e2e test/load test/sim
 # Packages that run without the race detector: with it, timers in the bubbles of testing/synctest now
-# and then crash the runtime (seen in mesh/gossip), and readings miss their time limits; mesh/diagnose is
-# pure, has no goroutine that could race, and takes ten times as long.
+# and then crash the runtime (seen in mesh/gossip), and readings miss their time limits.
 # mesh/diagnose starts no goroutine: there is nothing to detect, and it takes minutes longer.
 PLAIN        ?= mesh/gossip mesh/diagnose probe/evidence
 # Modules beside the product's, so that their requirements do not become its own.
