@@ -100,7 +100,8 @@ spec:
                 network_probes: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 `
 
-// restored puts the definition back for the next test, which may be in the middle of a removal.
+// withDefinition begins with the definition given, or with none, and leaves none behind: the next store
+// makes its own.
 func withDefinition(t *testing.T, text string) {
 	t.Helper()
 	kubectl(t, "", "delete", crdName, "--ignore-not-found", "--wait=true")
