@@ -117,6 +117,7 @@ func (s *stage) play(ctx context.Context, out io.Writer) error {
 	if err := show(ctx, out); err != nil {
 		return errors.Join(err, heal())
 	}
+	s.explain(ctx, out, began)
 	fmt.Fprintf(out, "\nNow we heal it.\n")
 	began = time.Now()
 	if err := heal(); err != nil {
@@ -129,10 +130,34 @@ func (s *stage) play(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// explainTime is how long the demonstration waits for the cause.
+const explainTime = 20 * time.Second
+
+// explain waits until the server names what is broken and says it.
+func (s *stage) explain(ctx context.Context, out io.Writer, began time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	defer cancel()
+	fmt.Fprintln(out)
+	var found []demoFinding
+	if !s.await(ctx, out, "waiting for the cause", func(m *demoMatrix) bool { found = m.Findings; return len(found) > 0 }) {
+		return
+	}
+	fmt.Fprintf(out, "what is broken, after %.1f s (curl http://%s/api/v1/findings):\n", time.Since(began).Seconds(), demoServer)
+	for _, f := range found {
+		fmt.Fprintf(out, "  %s: %s\n", f.Severity, f.Summary)
+	}
+}
+
 // demoMatrix is what the demonstration reads of the matrix.
 type demoMatrix struct {
-	State string                    `json:"state"`
-	Paths map[string]map[string]int `json:"paths"`
+	State    string                    `json:"state"`
+	Paths    map[string]map[string]int `json:"paths"`
+	Findings []demoFinding             `json:"findings"`
+}
+
+type demoFinding struct {
+	Severity string `json:"severity"`
+	Summary  string `json:"summary"`
 }
 
 func (m *demoMatrix) total() (n int) {

@@ -53,7 +53,11 @@ func runDemo(t *testing.T, uid uint32) string {
 }
 
 func TestTheDemonstrationAsRootBreaksARealOverlay(t *testing.T) {
-	if out := runDemo(t, 0); !strings.Contains(out, "iptables -I INPUT -p udp --dport 8472 -j DROP") {
+	out := runDemo(t, 0)
+	if !strings.Contains(out, "UDP port 8472 (vxlan) is blocked inbound at node3") {
+		t.Errorf("it does not say what is broken:\n%s", out)
+	}
+	if !strings.Contains(out, "iptables -I INPUT -p udp --dport 8472 -j DROP") {
 		t.Errorf("it does not say how it breaks the overlay:\n%s", out)
 	}
 }
