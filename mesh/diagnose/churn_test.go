@@ -233,3 +233,29 @@ func TestAFindingComesSoonAndKeepsItsWords(t *testing.T) {
 		}
 	}
 }
+
+// A node that was down comes back part by part: its host network takes small packets while the windows
+// of connections still hold the losses, and its pods come last. None of that is a fault of its own.
+func TestANodeThatComesBackPartByPartIsNotBehindAFirewall(t *testing.T) {
+	w := newWorld(t, 5, nil).start()
+	w.inject(fault{path: func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, 1) },
+		silent: func(at place) bool { return at.node == 1 }})
+	for _, wrong := range w.check(w.run(8*time.Second), truth{kind: NodeDown, nodes: []int{1}}) {
+		t.Error(wrong)
+	}
+	for network := range mesh.Network(mesh.Networks) {
+		w.addAgent(place{1, network}, 1)
+	}
+	w.roster()
+	w.inject(fault{path: func(from, to place) (effect, bool) {
+		switch {
+		case !touches(from, to, 1) || from.node == to.node || w.now.Sub(w.since) > 13*time.Second:
+			return effect{}, false
+		case from.network == mesh.Pod || to.network == mesh.Pod:
+			return dies(true, true), true
+		}
+		return effect{fails: onlyTCP, forth: true}, to.node == 1
+	}})
+	w.run(30 * time.Second)
+	w.onlyEver(NodeDown)
+}

@@ -256,7 +256,8 @@ func (t *Tracker) open(k *track) {
 const (
 	// rivalHold is how long another reading with as good a ground must last to replace the first,
 	// bareHold one where neither has any, weakHold one with less: evidence stops coming while what it
-	// showed lasts.
+	// showed lasts. Elimination alone makes no other kind of a finding at once: a node that comes back
+	// part by part looks like many a fault.
 	rivalHold = 3 * time.Second
 	bareHold  = 8 * time.Second
 	weakHold  = 30 * time.Second
@@ -278,8 +279,8 @@ func (t *Tracker) update(k *track, c *candidate) {
 	switch {
 	case t.fades(k) && c.proof < 2: // the last paths of a fault that ends are no other fault
 		return
-	case c.proof > k.proof:
-	case c.proof == k.proof && (held >= rivalHold && c.proof > 0 || held >= bareHold || t.now.Sub(k.opened) < rivalHold && held >= calm):
+	case c.proof > k.proof && (c.proof == 2 || c.Kind == k.Kind):
+	case c.proof >= k.proof && (held >= rivalHold && k.proof > 0 || held >= bareHold || t.now.Sub(k.opened) < rivalHold && held >= calm):
 	case held >= weakHold:
 	default:
 		return
