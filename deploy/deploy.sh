@@ -25,10 +25,16 @@
 # env: EVIDENCE - privileged lets the agents of the host network read the packet filter: as root
 #      with NET_ADMIN and nothing else                                             [basic]
 # env: ALLOW_OLD_AGENTS - if true, take the reports of old agents, which are not signed [false]
+# env: WEB_CONFIG_SECRET - a Secret in NS with web.yml, the file for -web-config, and the files that
+#      it names: HTTPS or passwords for those who ask the server
+# env: WEB_CONFIG_TLS - true if web.yml has a tls_server_config; agents then believe ca.crt of that
+#      Secret, and the certificate must name netchecker-service                     [false]
 # env: SERVER_ARGS, AGENT_ARGS - further flags of the programs, separated by spaces
 # env: MON_NS - the namespace of the Prometheus operator's objects                 [monitoring]
 # env: MON_LABELS - labels that it selects them by, NAME=VALUE, separated by commas
 # env: MON_ACCOUNT - the service account of Prometheus in MON_NS                   [prometheus-k8s]
+# env: MON_CA_SECRET - a Secret in MON_NS with ca.crt, by which Prometheus believes the server's HTTPS
+# env: MON_AUTH_SECRET - a Secret in MON_NS with username and password of a user in web.yml
 set -euo pipefail
 
 fail() {
@@ -66,11 +72,15 @@ GOSSIP_PORT=${GOSSIP_PORT:-8096}
 AUTH=${AUTH:-kubernetes}
 EVIDENCE=${EVIDENCE:-basic}
 ALLOW_OLD_AGENTS=${ALLOW_OLD_AGENTS:-false}
+WEB_CONFIG_SECRET=${WEB_CONFIG_SECRET:-}
+WEB_CONFIG_TLS=${WEB_CONFIG_TLS:-false}
 SERVER_ARGS=${SERVER_ARGS:-}
 AGENT_ARGS=${AGENT_ARGS:-}
 MON_NS=${MON_NS:-monitoring}
 MON_LABELS=${MON_LABELS:-}
 MON_ACCOUNT=${MON_ACCOUNT:-prometheus-k8s}
+MON_CA_SECRET=${MON_CA_SECRET:-}
+MON_AUTH_SECRET=${MON_AUTH_SECRET:-}
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -98,7 +108,7 @@ check() {
     for name in IMAGE_TAG SERVER_IMAGE_TAG AGENT_IMAGE_TAG; do
         matches $name '[A-Za-z0-9_][-._A-Za-z0-9]{0,127}' "a tag such as v2.0.0"
     done
-    for name in PURGE ALLOW_OLD_AGENTS; do
+    for name in PURGE ALLOW_OLD_AGENTS WEB_CONFIG_TLS; do
         matches $name 'true|false' "true or false"
     done
     matches USE_ETCD_ENDPOINT '|true|false' "true or false"
@@ -115,7 +125,12 @@ check() {
     number SERVER_REPLICAS 1 9
     matches DATA_VOLUME '|pvc:[a-z0-9]([-.a-z0-9]*[a-z0-9])?|hostpath:/[-._/A-Za-z0-9]+' "pvc:NAME or hostpath:/FOLDER"
     matches SERVER_NODE '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a node"
-    matches ETCD_SECRET '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a Secret"
+    for name in ETCD_SECRET WEB_CONFIG_SECRET MON_CA_SECRET MON_AUTH_SECRET; do
+        matches $name '|[a-z0-9]([-.a-z0-9]*[a-z0-9])?' "the name of a Secret"
+    done
+    [[ $WEB_CONFIG_TLS == false || -n $WEB_CONFIG_SECRET ]] || fail "WEB_CONFIG_TLS=true: want WEB_CONFIG_SECRET too, the Secret that has web.yml"
+    [[ -z $MON_CA_SECRET || $WEB_CONFIG_TLS == true ]] || fail "MON_CA_SECRET=$MON_CA_SECRET: want WEB_CONFIG_TLS=true too, without which there is no HTTPS"
+    [[ -z $MON_AUTH_SECRET || -n $WEB_CONFIG_SECRET ]] || fail "MON_AUTH_SECRET=$MON_AUTH_SECRET: want WEB_CONFIG_SECRET too, without which nobody is asked for a password"
     [[ $DATA_VOLUME != hostpath:* || -n $SERVER_NODE ]] || fail "DATA_VOLUME=$DATA_VOLUME: want SERVER_NODE too, the node that has the folder"
     [[ -z $DATA_VOLUME || $SERVER_REPLICAS == 1 ]] || fail "SERVER_REPLICAS=$SERVER_REPLICAS: only one server can have DATA_VOLUME open"
     [[ -f $HERE/base/kustomization.yaml ]] || fail "$HERE/base: not there; the script reads the manifests beside it, so run it from the project's folder"
@@ -163,9 +178,7 @@ values() {
     [[ $AUTH != kubernetes ]] || MASTER_ARGS='- -secret-file=/etc/netchecker/master/master-key'
     HOSTNET_ARGS='' HOSTNET_NON_ROOT=true HOSTNET_USER=65532 HOSTNET_CAPABILITIES='{drop: [ALL]}'
     if [[ $EVIDENCE == privileged ]]; then
-        MASTER_ARGS=''
-    [[ $AUTH != kubernetes ]] || MASTER_ARGS='- -secret-file=/etc/netchecker/master/master-key'
-    HOSTNET_ARGS='- -evidence=privileged' HOSTNET_NON_ROOT=false HOSTNET_USER=0
+        HOSTNET_ARGS='- -evidence=privileged' HOSTNET_NON_ROOT=false HOSTNET_USER=0
         HOSTNET_CAPABILITIES='{drop: [ALL], add: [NET_ADMIN]}'
     fi
     [[ $ALLOW_OLD_AGENTS != true ]] || SERVER_ARGS="-allow-unauthenticated-reports $SERVER_ARGS"
@@ -192,12 +205,35 @@ values() {
             *) add SERVER_VOLUMES "- {name: data, hostPath: {path: ${DATA_VOLUME#*:}, type: Directory}}" ;;
         esac
     fi
+    web_values
     [[ -z $SERVER_NODE ]] || SERVER_NODE_SELECTOR="kubernetes.io/hostname: $SERVER_NODE"
     local labels label
     IFS=, read -ra labels <<<"$MON_LABELS"
     for label in ${labels[@]+"${labels[@]}"}; do
         add MONITOR_LABELS "${label%%=*}: \"${label#*=}\""
     done
+}
+
+# web_values is the part of values that follows from a web configuration.
+# shellcheck disable=SC2034 # they are used by their names, in fill
+web_values() {
+    WEB_ARGS='' WEB_SCHEME=HTTP SCRAPE_SCHEME='' MONITOR_WEB='' AGENT_WEB_ARGS='' AGENT_MOUNTS='' AGENT_VOLUMES=''
+    [[ -n $WEB_CONFIG_SECRET ]] || return 0
+    WEB_ARGS='- -web-config=/etc/netchecker/web/web.yml'
+    add SERVER_MOUNTS '- {name: web, mountPath: /etc/netchecker/web, readOnly: true}'
+    add SERVER_VOLUMES "- {name: web, secret: {secretName: $WEB_CONFIG_SECRET, defaultMode: 0440}}"
+    if [[ $WEB_CONFIG_TLS == true ]]; then
+        WEB_SCHEME=HTTPS SCRAPE_SCHEME='prometheus.io/scheme: https'
+        AGENT_WEB_ARGS='- -server-ca=/etc/netchecker/web/ca.crt'
+        AGENT_MOUNTS='- {name: server-ca, mountPath: /etc/netchecker/web, readOnly: true}'
+        AGENT_VOLUMES="- {name: server-ca, secret: {secretName: $WEB_CONFIG_SECRET, items: [{key: ca.crt, path: ca.crt}], defaultMode: 0440}}"
+        local ca=
+        [[ -z $MON_CA_SECRET ]] || ca=", ca: {secret: {name: $MON_CA_SECRET, key: ca.crt}}"
+        add MONITOR_WEB 'scheme: https'
+        add MONITOR_WEB "tlsConfig: {serverName: netchecker-service$ca}"
+    fi
+    [[ -z $MON_AUTH_SECRET ]] ||
+        add MONITOR_WEB "basicAuth: {username: {name: $MON_AUTH_SECRET, key: username}, password: {name: $MON_AUTH_SECRET, key: password}}"
 }
 
 # fill TEXT: sets REPLY to the text with each ${NAME} replaced by the variable's value.
@@ -292,6 +328,29 @@ look_for_old_binding() {
     [[ $found != "cluster-admin system:serviceaccount:$NS:default" ]] || OLD_BINDING=true
 }
 
+# secret_key SECRET KEY: prints what a Secret in NS has under the key.
+secret_key() {
+    kubectl -n "$NS" get secret "$1" -o "jsonpath={.data.${2//./\\.}}" | base64 -d
+}
+
+# look_at_web_config compares the Secret with what it is said to be: kubelets that ask by the wrong
+# scheme would restart the server for ever.
+look_at_web_config() {
+    [[ -n $WEB_CONFIG_SECRET && $PURGE != true ]] || return 0
+    local found text has=false which=no
+    found=$(kubectl -n "$NS" get secret "$WEB_CONFIG_SECRET" --ignore-not-found -o name)
+    if [[ -z $found ]]; then
+        echo "no Secret $NS/$WEB_CONFIG_SECRET yet: the pods wait for it"
+        return
+    fi
+    text=$(secret_key "$WEB_CONFIG_SECRET" web.yml)
+    [[ -n $text ]] || fail "Secret $NS/$WEB_CONFIG_SECRET has no web.yml"
+    ! grep -q '^[^#]*tls_server_config' <<<"$text" || has=true which=a
+    [[ $WEB_CONFIG_TLS == "$has" ]] || fail "WEB_CONFIG_TLS=$WEB_CONFIG_TLS: web.yml in the Secret $NS/$WEB_CONFIG_SECRET has $which tls_server_config"
+    [[ $has == false || -n $(secret_key "$WEB_CONFIG_SECRET" ca.crt) ]] ||
+        fail "Secret $NS/$WEB_CONFIG_SECRET has no ca.crt, by which agents believe the server's certificate"
+}
+
 random_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
 
 # keys makes the Secret that all agents and servers share, once: with another one every agent would
@@ -363,15 +422,20 @@ purge() {
 }
 
 hints() {
+    local at=http://127.0.0.1:$NODE_PORT
+    if [[ -n $WEB_CONFIG_SECRET ]]; then
+        echo "With the passwords of web.yml curl wants --user NAME, with HTTPS --cacert FILE --connect-to netchecker-service:$NODE_PORT:127.0.0.1:$NODE_PORT"
+    fi
+    [[ $WEB_CONFIG_TLS != true ]] || at=https://netchecker-service:$NODE_PORT
     echo "Use the following commands to "
     echo "- get latest agents reports:"
-    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/agents/' | python -mjson.tool"
+    echo "  curl '$at/api/v1/agents/' | python -mjson.tool"
     echo "- check connectivity with agents:"
-    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/connectivity_check'"
+    echo "  curl '$at/api/v1/connectivity_check'"
     echo "- get agents metrics:"
-    echo "  curl 'http://127.0.0.1:${NODE_PORT}/metrics'"
+    echo "  curl '$at/metrics'"
     echo "- see which paths fail:"
-    echo "  curl 'http://127.0.0.1:${NODE_PORT}/api/v1/matrix?format=text'"
+    echo "  curl '$at/api/v1/matrix?format=text'"
 }
 
 main() {
@@ -383,6 +447,7 @@ main() {
     look_at_namespace
     look_for_operator
     look_for_old_binding
+    look_at_web_config
     write
     if [[ $PURGE == true ]]; then
         purge

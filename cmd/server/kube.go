@@ -177,12 +177,13 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 // services are what Kubernetes tells after what the configuration names, which comes first and keeps its names.
 func (k *kubernetes) services(s *Server) []api.ServiceTarget {
 	out := serviceTargets(s.cfg.Services)
+	var told []api.ServiceTarget
 	for _, t := range k.cluster.Services() {
 		if !slices.ContainsFunc(out, func(o api.ServiceTarget) bool { return o.Name == t.Name }) {
-			out = append(out, api.ServiceTarget{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
+			told = append(told, api.ServiceTarget{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
 		}
 	}
-	return out
+	return append(out, reachable(told, s.tls)...)
 }
 
 // facts is what diagnosis is told of the nodes; nil where nobody knows.

@@ -93,6 +93,7 @@ type Server struct {
 	gossip *gossip.Gossip
 	trust  *trust
 	kube   *kubernetes
+	tls    bool // it speaks HTTPS
 
 	diagnosis diagnosis
 	history   *history.History // nil without
@@ -114,6 +115,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := checkWeb(cfg.WebConfig); err != nil {
 		return err
 	}
+	s.tls = hasTLS(cfg.WebConfig)
 	kept, closeStore, err := s.openStore()
 	if err != nil {
 		return err

@@ -7,9 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v2"
+
+	"netchecker/api"
+	"netchecker/probe"
 )
 
 // serve serves until the front is shut down. With a web configuration it is HTTPS, or asks for a
@@ -39,6 +46,32 @@ func checkWeb(file string) error {
 		return fmt.Errorf("-web-config %q: %s", file, strings.Join(strings.Fields(err.Error()), " "))
 	}
 	return nil
+}
+
+// hasTLS reports whether a web configuration makes it HTTPS, which is settled when the server starts.
+func hasTLS(file string) bool {
+	if file == "" {
+		return false
+	}
+	text, err := os.ReadFile(file)
+	var c web.Config
+	// checkWeb has said what is wrong with it.
+	return err == nil && yaml.Unmarshal(text, &c) == nil && c.TLSConfig.IsEnabled()
+}
+
+// reachable are the services that Kubernetes tells as agents can probe them: an HTTPS server by TCP
+// alone, for its certificate names no address of a Service or a pod, and to plain HTTP it says 400.
+func reachable(told []api.ServiceTarget, tls bool) []api.ServiceTarget {
+	out := slices.Clone(told)
+	for i, t := range out {
+		if !tls || t.Kind != probe.ServiceHTTP {
+			continue
+		}
+		if u, err := url.Parse(t.Address); err == nil {
+			out[i] = api.ServiceTarget{Name: t.Name, Kind: probe.ServiceTCP, Address: u.Host}
+		}
+	}
+	return out
 }
 
 // exempt lets pass without a password what agents and kubelets send. The toolkit puts its own handler

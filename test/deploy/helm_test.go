@@ -30,6 +30,10 @@ func TestHelmRefusesBadValues(t *testing.T) {
 		{[]string{"server.node"}, values{"store": values{"data": values{"hostPath": "/srv"}}}},
 		{[]string{"not both"}, values{"store": values{"data": values{"hostPath": "/srv", "existingClaim": "a"}}, "server": values{"node": "n"}}},
 		{[]string{"server.replicas"}, values{"store": values{"data": values{"existingClaim": "a"}}, "server": values{"replicas": 2}}},
+		{[]string{"/server/webConfig/secretName"}, values{"server": values{"webConfig": values{"secretName": "a/b"}}}},
+		{[]string{"server.webConfig.secretName"}, values{"server": values{"webConfig": values{"tls": true}}}},
+		{[]string{"monitoring.caSecret"}, values{"server": values{"webConfig": values{"secretName": "web"}}, "monitoring": values{"caSecret": "ca"}}},
+		{[]string{"monitoring.authSecret"}, values{"monitoring": values{"authSecret": "reader"}}},
 		{[]string{"agent.gossipPort"}, values{"agent": values{"gossipPort": 8095}}},
 		{[]string{"agent.gossipPort"}, values{"server": values{"port": 8096}}},
 	} {

@@ -8,6 +8,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.keys.existingSecret | default "netchecker-keys" }}
 {{- end }}
 
+{{- define "netchecker.scheme" -}}
+{{ ternary "HTTPS" "HTTP" .Values.server.webConfig.tls }}
+{{- end }}
+
 {{- define "netchecker.join" -}}
 - -join=netchecker-servers:{{ .Values.agent.gossipPort }},netchecker-agents:{{ .Values.agent.gossipPort }}
 {{- end }}
