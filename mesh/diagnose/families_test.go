@@ -124,6 +124,9 @@ func families() []family {
 		onNode("pod ingress policy, flows from before live on", 3, PodIngressBlocked, PolicyOrFilter, func(k int, from, to place) (effect, bool) {
 			return effect{fails: onlyTCP, lossy: 0.3, forth: true}, touches(from, to, k) && kindIs(from, to, pp, hp) && to.node == k
 		}, nil),
+		onNode("pod ingress policy, all flows but connections from before", 3, PodIngressBlocked, PolicyOrFilter, func(k int, from, to place) (effect, bool) {
+			return effect{fails: onlyTCP, forth: true}, touches(from, to, k) && kindIs(from, to, pp, hp) && to.node == k
+		}, nil),
 		onNode("mtu towards a node", 3, MTUBlackhole, UnderlayMTULow, func(k int, from, to place) (effect, bool) {
 			return effect{fails: bigAndTCP, size: 1400}, touches(from, to, k) && !kindIs(from, to, ph)
 		}, nil),

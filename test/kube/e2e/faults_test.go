@@ -17,14 +17,14 @@ type fault struct {
 	paths func(w *world, victim string) expectation
 	// services says which must fail on which node; nil is none.
 	services func(node, victim string, s service) bool
-	// finding is the kind that names the fault; "" is any or none.
+	// finding is the kind that names the fault.
 	finding string
 }
 
 func faults(t *testing.T, w *world) {
 	for _, f := range []fault{
 		{"TheOverlayOfANodeIsCut", cutOverlay, mend, overlayOf, allOf, "overlay_broken"},
-		{"NewConnectionsToAPodAreDropped", dropNew, mend, newToPod, nil, ""},
+		{"NewConnectionsToAPodAreDropped", dropNew, mend, newToPod, nil, "pod_ingress_blocked"},
 		{"KubeProxyIsGone", stopProxy, startProxy, noPath, servicesOf, "service_broken"},
 		{"DNSIsGone", scaleDNS(0), scaleDNS(1), noPath, dnsEverywhere, "dns_failing"},
 		{"ANodeIsDead", kill, boot, deadNode, nil, "node_down"},
@@ -94,9 +94,6 @@ func (f fault) checkServices(m *matrix, victim string) error {
 // awaitFinding waits until the fault is called by its name, beside other words for it perhaps.
 func (f fault) awaitFinding(t *testing.T, w *world) {
 	t.Helper()
-	if f.finding == "" {
-		return
-	}
 	var summary string
 	took := await(t, f.finding, func() error {
 		status, body, err := w.get(t.Context(), "/api/v1/findings")
