@@ -54,6 +54,7 @@ type round struct {
 	pictures []*picture
 	dual     bool
 	found    []candidate
+	cut      *cutNodes // what explains trouble with services
 }
 
 func (r *round) run() []candidate {

@@ -41,9 +41,9 @@ type serviceView struct {
 
 // services finds services that fail although the network that leads to them is well.
 func (r *round) services() {
-	cut := r.cutOff()
+	r.cut = r.cutOff()
 	before := len(r.found)
-	for _, s := range r.collect(cut) {
+	for _, s := range r.collect(r.cut) {
 		r.judgeService(s)
 	}
 	r.found = append(r.found[:before], mergeRules(r.found[before:])...)

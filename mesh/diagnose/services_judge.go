@@ -103,13 +103,36 @@ func (r *round) serviceEverywhere(s *service, virtual, direct []*serviceView) bo
 		}
 		return tell(ServiceBroken, ServiceRulesMissing, "The Service address of %s (%s) is dead on all nodes while its pod answers directly: kube-proxy (or its replacement) translates it nowhere. Check kube-proxy and what was rolled out last.", s.name, v.address)
 	case s.dns && anyView(s.views, func(v *serviceView) bool { return v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return !v.tcp && !v.none() }):
-		return tell(DNSFailing, DNSTCPBlocked, "DNS over TCP fails from every node, over UDP it works: big answers fail. Open TCP port 53 to the DNS pods (%s).", where)
+		return r.dnsBlocked(s, DNSTCPBlocked, direct, where)
 	case s.dns && anyView(s.views, func(v *serviceView) bool { return !v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return v.tcp && !v.none() }):
-		return tell(DNSFailing, DNSUDPBlocked, "DNS over UDP fails from every node, over TCP it works: UDP port 53 to the DNS pods (%s) is filtered.", where)
+		return r.dnsBlocked(s, DNSUDPBlocked, direct, where)
 	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.all() || v.tcp }):
 		return r.serviceSlow(s, where, tell)
 	}
 	return false
+}
+
+// dnsBlocked enters a finding about one protocol of DNS that fails for everybody. Where all DNS pods
+// live on one node, that is the one place that all ways to them have in common.
+func (r *round) dnsBlocked(s *service, cause Cause, direct []*serviceView, where string) bool {
+	protocol, other, effect := "UDP", "TCP", "names are not resolved"
+	if cause == DNSTCPBlocked {
+		protocol, other, effect = "TCP", "UDP", "big answers fail"
+	}
+	text := fmt.Sprintf("DNS over %s fails from every node, over %s it works: %s. Open %s port 53 to the DNS pods (%s).", protocol, other, effect, protocol, where)
+	homes := r.cut.homes(direct)
+	if len(homes) != 1 {
+		r.enter(r.serviceFinding(s, nil, ScopeCluster, DNSFailing, cause, text))
+		return true
+	}
+	home := homes[0]
+	c := r.serviceFinding(s, homes, ScopeNode, DNSFailing, cause, fmt.Sprintf("%s Node %s, on which they all run, is what all ways to them have in common: check its firewall and the NetworkPolicies for them.", text, home))
+	c.Severity = Critical
+	if facts := r.filterFacts(s, home, cause); len(facts) > 0 {
+		c.Evidence, c.proof = append(facts, c.Evidence...), 2
+	}
+	r.enter(c)
+	return true
 }
 
 type teller func(kind Kind, cause Cause, text string, args ...any) bool

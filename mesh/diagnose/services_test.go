@@ -51,7 +51,8 @@ func TestServicesAreToldApartByPattern(t *testing.T) {
 		{"coredns slow", slow, truth{kind: DNSFailing, cause: DNSServerSlow}},
 		{"udp 53 blocked on a node", brokenService("udp", 2, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSUDPBlocked, nodes: []int{2}}},
 		{"tcp 53 blocked on a node", brokenService("dns-vip-tcp dns-endpoint-tcp", 2, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSTCPBlocked, nodes: []int{2}}},
-		{"udp 53 blocked everywhere", brokenService("udp", -1, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSUDPBlocked}},
+		{"udp 53 blocked at the only DNS pod", brokenService("udp", -1, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSUDPBlocked, nodes: []int{1}}},
+		{"tcp 53 blocked at the only DNS pod", brokenService("dns-vip-tcp dns-endpoint-tcp", -1, probe.CodeTimeout, ""), truth{kind: DNSFailing, cause: DNSTCPBlocked, nodes: []int{1}}},
 		{"one service address on a node", brokenService("server-vip", 2, probe.CodeTimeout, ""), truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}},
 		{"service addresses dead for a host only", onHostOnly, truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}},
 		{"no endpoints", brokenService("server-vip", -1, probe.CodeRefused, "refused"), truth{kind: ServiceBroken, cause: NoEndpoints}},
@@ -71,6 +72,17 @@ func TestServicesAreToldApartByPattern(t *testing.T) {
 				t.Errorf("still said: %s", found[0].Summary)
 			}
 		})
+	}
+}
+
+func TestDNSPodsOnTwoNodesBlameNeither(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.services, w.dnsTwice = true, true
+	w.start()
+	w.inject(brokenService("udp", -1, probe.CodeTimeout, ""))
+	found := w.run(8 * time.Second)
+	if len(found) != 1 || found[0].Cause != DNSUDPBlocked || found[0].Location.Scope != ScopeCluster {
+		t.Errorf("found %+v", found)
 	}
 }
 

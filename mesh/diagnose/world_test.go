@@ -71,6 +71,7 @@ type world struct {
 	seen               map[string]Finding // all that were ever open
 	dual               bool
 	services, evidence bool
+	dnsTwice           bool                // DNS has a second pod, on another node
 	tells              func(at place) bool // who sends evidence; nil for all
 	hostRoutes         bool                // plain routes in place of a tunnel
 	skip               map[place]bool
@@ -292,6 +293,10 @@ func (w *world) serviceList(at place) []probe.Service {
 		{Name: "dns-vip-udp", Kind: probe.ServiceDNSUDP, Address: "10.96.0.10:53"}, {Name: "dns-vip-tcp", Kind: probe.ServiceDNSTCP, Address: "10.96.0.10:53"},
 		{Name: "dns-endpoint-udp", Kind: probe.ServiceDNSUDP, Address: "10.244.2.53:53"}, {Name: "dns-endpoint-tcp", Kind: probe.ServiceDNSTCP, Address: "10.244.2.53:53"},
 		{Name: "server-vip", Kind: probe.ServiceHTTP, Address: "http://10.96.0.81:8081/api/v1/ping"}, {Name: "server-endpoint", Kind: probe.ServiceHTTP, Address: "http://10.244.1.10:8081/api/v1/ping"},
+	}
+	if w.dnsTwice {
+		list = append(list, probe.Service{Name: "dns-endpoint-2-udp", Kind: probe.ServiceDNSUDP, Address: "10.244.4.53:53"},
+			probe.Service{Name: "dns-endpoint-2-tcp", Kind: probe.ServiceDNSTCP, Address: "10.244.4.53:53"})
 	}
 	for i := range list {
 		list[i].State, list[i].RTT, list[i].Age = probe.OK, time.Millisecond, time.Hour
