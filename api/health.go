@@ -55,6 +55,7 @@ const indexText = `netchecker server %s
 /api/v1/overview                 the state of every pair in a few bytes; ?since=VERSION tells what is new
 /api/v1/events                   the same as server-sent events
 /api/v1/latency?path=pod-to-pod   round trips between all nodes, a byte each
+/api/v1/latency/history          those of the last hour between two nodes: ?source=NODE&destination=NODE
 /api/v1/openapi.yaml             the description of all this
 /api/v1/agents/                  the last report of each agent
 /api/v1/agents/NAME              that of one agent

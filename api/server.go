@@ -83,6 +83,8 @@ type Config struct {
 	Findings func() []diagnose.Finding
 	// History is what is remembered of earlier; nil remembers nothing.
 	History History
+	// Trips remembers round trips; nil remembers none.
+	Trips *mesh.Trips
 
 	// Auth is how agents prove who they are, Keys holds their keys and MeshKeys those of the mesh, with
 	// which peers sign what they relay. AuthNone needs neither; AuthKubernetes takes its keys from
@@ -211,6 +213,7 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/overview", s.getOverview)
 	e.GET("/api/v1/events", s.getEvents)
 	read("/api/v1/latency", s.getLatency, large(s.answers))
+	read("/api/v1/latency/history", s.getTrips, large(s.answers))
 	read("/api/v1/", s.index)
 	read("/api/v1/openapi.yaml", openAPI)
 	read("/api/v1/explain", s.getExplain, large(s.answers))

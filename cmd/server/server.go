@@ -97,6 +97,7 @@ type Server struct {
 
 	diagnosis diagnosis
 	history   *history.History // nil without
+	trips     mesh.Trips
 }
 
 // Run is the life of a server: it returns nil when ctx has ended and all is closed, or the error
@@ -171,6 +172,7 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	g.Go(func() error { return s.followRoster(ctx) })
 	g.Go(func() error { return s.kube.follow(ctx, s, face) })
 	g.Go(func() error { return sweep(ctx, face, s.log) })
+	g.Go(func() error { return s.followTrips(ctx) })
 	g.Go(func() error { return s.trust.follow(ctx, s) })
 	g.Go(func() error { return s.trust.followMasters(ctx, s) })
 	if s.history != nil {
@@ -200,9 +202,23 @@ func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
 	}
 }
 
+// followTrips remembers round trips until ctx ends.
+func (s *Server) followTrips(ctx context.Context) error {
+	tick := time.NewTicker(mesh.TripsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.trips.Take(s.matrix.View(time.Now()))
+		}
+	}
+}
+
 // face builds the HTTP face and its metrics.
 func (s *Server) face(kept api.Store) (*api.Server, error) {
-	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings,
+	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings, Trips: &s.trips,
 		AllowUnsigned: s.cfg.AllowUnsigned, ReportTTL: s.cfg.ReportTTL, Version: s.cfg.Version, Log: s.log}
 	if s.history != nil {
 		cfg.History = s.history

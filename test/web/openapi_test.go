@@ -143,7 +143,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	both := func() {
 		for _, path := range []string{"/api/v1/matrix", "/api/v1/matrix?state=all", "/api/v1/matrix?state=failing,degraded&path=pod-to-pod,host-to-host",
 			"/api/v1/matrix?source=node1&destination=node3&state=all", "/api/v1/matrix?format=text", "/api/v1/matrix?format=csv", "/api/v1/findings",
-			"/api/v1/overview", "/api/v1/overview?since=1", "/api/v1/latency?path=host-to-pod", "/api/v1/history", "/api/v1/history?since=15m&limit=10&state=failing", "/api/v1/findings?since=15m", "/api/v1/ping", "/api/v1/", "/api/v1/openapi.yaml", "/healthz", "/readyz", "/", "/metrics"} {
+			"/api/v1/overview", "/api/v1/overview?since=1", "/api/v1/latency?path=host-to-pod", "/api/v1/latency/history?source=node1&destination=node3", "/api/v1/history", "/api/v1/history?since=15m&limit=10&state=failing", "/api/v1/findings?since=15m", "/api/v1/ping", "/api/v1/", "/api/v1/openapi.yaml", "/healthz", "/readyz", "/", "/metrics"} {
 			d.ask(http.MethodGet, path, nil, 200)
 		}
 		var now struct{ Version json.Number }
@@ -178,7 +178,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	}
 	d.ask(http.MethodGet, "/api/v1/connectivity_check?matrix=true", nil, 400)
 	for _, path := range []string{"/api/v1/matrix?state=bad", "/api/v1/matrix?sauce=node1", "/api/v1/matrix?source=nobody", "/api/v1/overview?since=x",
-		"/api/v1/events?since=x", "/api/v1/latency", "/api/v1/latency?path=all", "/api/v1/history?since=tomorrow", "/api/v1/overview?at=2100-01-01T00:00:00Z", "/api/v1/overview?at=1h&since=1", "/api/v1/connectivity_check?matrix=perhaps"} {
+		"/api/v1/events?since=x", "/api/v1/latency", "/api/v1/latency?path=all", "/api/v1/latency/history", "/api/v1/latency/history?source=node1&destination=nobody", "/api/v1/history?since=tomorrow", "/api/v1/overview?at=2100-01-01T00:00:00Z", "/api/v1/overview?at=1h&since=1", "/api/v1/connectivity_check?matrix=perhaps"} {
 		d.ask(http.MethodGet, path, nil, 400)
 	}
 	d.ask(http.MethodGet, "/api/v1/agents/nobody", nil, 404)
