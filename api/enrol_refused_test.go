@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"netchecker/api"
 	"netchecker/mesh"
@@ -56,14 +58,30 @@ func TestAFloodOfClaimsIsBounded(t *testing.T) {
 		status, text, _ := askEnrol(f, ringKeys, a.Name, request)
 		if status == 503 {
 			full++
-			mustContain(t, text, "enrolments a second, try again")
+			mustContain(t, text, "enrolments a second, come again in")
 		}
 	}
-	if asked := r.askedNow(); full != 100 || asked != 100 { // the clock stands still
-		t.Errorf("%d refused, Kubernetes was asked %d times, want 100 of each", full, asked)
+	if e := f.server.Enrolments(); e.Refused[api.EnrolBusy] != 100 || e.Waiting != 100 {
+		t.Errorf("counted %+v, want 100 that wait", e)
 	}
-	if lines := strings.Count(f.log.String(), "not enrolled"); lines > 40 {
-		t.Errorf("%d lines said that", lines)
+	request, _ := claim(f, a.Name, claimOf(a))
+	body, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, _, header := f.do("POST", "/api/v1/agents/"+a.Name+"/enrol", body, api.SignatureHeader, ringKeys.Sign(api.ForEnrol, a.Name, 1, 0, body).String())
+	if after := header.Get("Retry-After"); status != 503 || after != "3" { // the 101st of 50 a second
+		t.Errorf("%d, Retry-After %q, want 503 and 3", status, after)
+	}
+	f.pass(3 * time.Second)
+	if status, text, _ := askEnrol(f, ringKeys, a.Name, request); status != 200 {
+		t.Errorf("after the wait: %d %s", status, text)
+	}
+	if asked := r.askedNow(); full != 100 || asked != 101 { // the clock stands still
+		t.Errorf("%d refused, Kubernetes was asked %d times, want 100 and 101", full, asked)
+	}
+	if strings.Contains(f.log.String(), "level=WARN") {
+		t.Errorf("a crowd is nothing to warn of: %s", f.log.String())
 	}
 }
 

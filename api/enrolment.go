@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,10 +46,6 @@ type Enrolment struct {
 }
 
 const (
-	// enrolRate is how many claims a second are reviewed: 10,000 agents started at once have enrolled
-	// after 200 s, and the API server hardly notices.
-	enrolRate  = 50
-	enrolBurst = 100
 	// maxReviews bounds the reviews under way, reviewTime is what one may take.
 	maxReviews = 16
 	reviewTime = 5 * time.Second
@@ -58,30 +55,19 @@ const (
 type enroller struct {
 	Enrolment
 	tickets tickets
-	rate    *rate.Limiter
+	queue   enrolQueue
 	reviews slots
 	// said bounds the log lines on refused claims.
 	said *rate.Limiter
 
-	granted, refused, failed atomic.Uint64
+	granted atomic.Uint64
+	refused [EnrolRefusals]atomic.Uint64
+	// under counts the claims under review.
+	under atomic.Int64
 }
 
 func newEnroller(e Enrolment) *enroller {
-	return &enroller{Enrolment: e, rate: rate.NewLimiter(enrolRate, enrolBurst), reviews: make(slots, maxReviews),
-		said: rate.NewLimiter(1, 20)}
-}
-
-// Enrolments counts the claims of agents since the server started.
-type Enrolments struct {
-	// Granted got their keys, Refused did not prove what they claimed, Failed came while the server had
-	// no room or Kubernetes did not say.
-	Granted, Refused, Failed uint64
-}
-
-// Enrolments returns the counters; they stay 0 without AuthKubernetes.
-func (s *Server) Enrolments() Enrolments {
-	e := s.enroller
-	return Enrolments{e.granted.Load(), e.refused.Load(), e.failed.Load()}
+	return &enroller{Enrolment: e, queue: newEnrolQueue(), reviews: make(slots, maxReviews), said: rate.NewLimiter(1, 20)}
 }
 
 // postEnrol serves POST /api/v1/agents/{name}/enrol, see EnrolRequest.
@@ -94,39 +80,48 @@ func (s *Server) postEnrol(c echo.Context) error {
 		return err
 	}
 	answer, err := s.enrol(c, name)
-	if err != nil {
-		e := s.enroller
-		if f, ok := errors.AsType[*failure](err); ok && f.status < http.StatusInternalServerError {
-			e.refused.Add(1)
-		} else {
-			e.failed.Add(1)
-		}
-		if e.said.AllowN(s.now(), 1) {
-			s.log.Warn("agent not enrolled", "agent", name, "from", c.RealIP(), "error", err)
-		}
+	if err == nil {
+		return c.JSON(http.StatusOK, answer)
+	}
+	e := s.enroller
+	refusal, _ := errors.AsType[*enrolError](err)
+	if refusal != nil && refusal.after > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int((refusal.after+time.Second-1)/time.Second)))
+	}
+	if _, again := errors.AsType[*repeated](err); again {
 		return err
 	}
-	return c.JSON(http.StatusOK, answer)
+	switch {
+	case refusal == nil: // nothing that an agent could do causes it
+		s.log.Error("agent not enrolled", "agent", name, "error", err)
+		return err
+	case refusal.why == EnrolBusy: // as agreed; the metrics say how many
+		s.log.Debug("agent not enrolled yet", "agent", name, "from", c.RealIP(), "after", refusal.after)
+	case e.said.AllowN(s.now(), 1):
+		s.log.Warn("agent not enrolled", "agent", name, "from", c.RealIP(), "error", err)
+	}
+	e.refused[refusal.why].Add(1)
+	return err
 }
 
 func (s *Server) enrol(c echo.Context, name string) (*EnrolAnswer, error) {
 	text := c.Request().Header.Get(SignatureHeader)
 	signature, err := ParseSignature(text)
 	if err != nil {
-		return nil, fail(http.StatusUnauthorized, err)
+		return nil, because(EnrolForeign, fail(http.StatusUnauthorized, err))
 	}
 	body, done, err := s.readBody(c, MaxEnrol)
 	if err != nil {
-		return nil, err
+		return nil, because(EnrolMalformed, err)
 	}
 	defer done()
 	// Strangers get no further: neither the limits below nor the API server are theirs to use up.
 	if !s.cfg.MeshKeys.Verify(ForEnrol, name, signature, body) {
-		return nil, failf(http.StatusForbidden, "enrolment of %q: not signed with a key of this mesh: another gossip keyring", name)
+		return nil, because(EnrolForeign, failf(http.StatusForbidden, "enrolment of %q: not signed with a key of this mesh: another gossip keyring", name))
 	}
 	r := &EnrolRequest{}
 	if err := json.Unmarshal(body, r); err != nil {
-		return nil, failf(http.StatusBadRequest, "enrolment of %q: %w", name, err)
+		return nil, because(EnrolMalformed, failf(http.StatusBadRequest, "enrolment of %q: %w", name, err))
 	}
 	if r.Challenge != nil {
 		return s.showKey(name, r.Challenge)
@@ -137,7 +132,7 @@ func (s *Server) enrol(c echo.Context, name string) (*EnrolAnswer, error) {
 // showKey answers a challenge.
 func (s *Server) showKey(name string, challenge []byte) (*EnrolAnswer, error) {
 	if len(challenge) != challengeSize {
-		return nil, failf(http.StatusBadRequest, "challenge of %d bytes, want %d", len(challenge), challengeSize)
+		return nil, because(EnrolMalformed, failf(http.StatusBadRequest, "challenge of %d bytes, want %d", len(challenge), challengeSize))
 	}
 	e := s.enroller
 	a := &EnrolAnswer{Key: (*e.Masters.set.Load())[0].private.PublicKey().Bytes(), Ticket: e.tickets.issue(e.Masters, name, s.now())}
@@ -147,27 +142,46 @@ func (s *Server) showKey(name string, challenge []byte) (*EnrolAnswer, error) {
 
 // grant answers a claim.
 func (s *Server) grant(ctx context.Context, name string, r *EnrolRequest) (*EnrolAnswer, error) {
-	e := s.enroller
-	if !e.rate.AllowN(s.now(), 1) {
-		return nil, failf(http.StatusServiceUnavailable, "more than %d enrolments a second, try again", enrolRate)
+	e, now := s.enroller, s.now()
+	if err := e.Masters.checkTicket(name, r.Ticket, now); err != nil {
+		return nil, because(EnrolTicket, fail(http.StatusForbidden, err))
 	}
-	if err := e.tickets.take(e.Masters, name, r.Ticket, s.now()); err != nil {
-		if errors.Is(err, errFull) {
-			return nil, fail(http.StatusServiceUnavailable, err)
+	d, first, err := e.tickets.take(r, now, func() error {
+		if after := e.queue.take(now); after > 0 {
+			return e.busy(after, fmt.Errorf("more than %d enrolments a second, come again in %v", enrolRate, after.Round(time.Second)))
 		}
-		return nil, fail(http.StatusForbidden, err)
+		return nil
+	})
+	switch {
+	case errors.Is(err, errUsed):
+		return nil, because(EnrolTicket, fail(http.StatusForbidden, err))
+	case errors.Is(err, errFull):
+		return nil, e.busy(e.queue.book(now), err)
+	case err != nil:
+		return nil, err
+	case !first:
+		return d.wait(ctx)
 	}
+	// The other way of the same claim may wait for this one, whose own may break off meanwhile.
+	return d.decide(func() (*EnrolAnswer, error) { return s.decide(context.WithoutCancel(ctx), name, r) })
+}
+
+// decide opens a claim and has it reviewed.
+func (s *Server) decide(ctx context.Context, name string, r *EnrolRequest) (*EnrolAnswer, error) {
+	e := s.enroller
 	claim, seal, err := e.Masters.openClaim(name, r)
 	if err != nil {
-		return nil, fail(http.StatusForbidden, err)
+		return nil, because(EnrolMalformed, fail(http.StatusForbidden, err))
 	}
 	id, err := claim.identity(name)
 	if err != nil {
-		return nil, failf(http.StatusBadRequest, "claim of %q: %w", name, err)
+		return nil, because(EnrolMalformed, failf(http.StatusBadRequest, "claim of %q: %w", name, err))
 	}
+	e.under.Add(1)
+	defer e.under.Add(-1)
 	give, err := e.reviews.take(ctx, "enrolments")
 	if err != nil {
-		return nil, err
+		return nil, e.busy(e.queue.book(s.now()), err)
 	}
 	defer give()
 	if id.UID, err = s.review(ctx, id, claim.Token); err != nil {
@@ -189,19 +203,19 @@ func (s *Server) review(ctx context.Context, id Identity, token string) (string,
 	holder, err := s.enroller.Reviewer.Review(ctx, token, TokenAudience)
 	switch {
 	case errors.Is(err, ErrTokenRefused):
-		return "", failf(http.StatusForbidden, "token of %q: %w", id.Name, err)
+		return "", because(EnrolToken, failf(http.StatusForbidden, "token of %q: %w", id.Name, err))
 	case err != nil:
-		return "", failf(http.StatusServiceUnavailable, "token of %q: Kubernetes cannot be asked: %w", id.Name, err)
+		return "", because(EnrolUnreviewed, failf(http.StatusServiceUnavailable, "token of %q: Kubernetes cannot be asked: %w", id.Name, err))
 	case !slices.Contains(s.enroller.Accounts, holder.ServiceAccount):
-		return "", failf(http.StatusForbidden, "token of %q: of service account %q, want %s", id.Name, clip(holder.ServiceAccount),
-			strings.Join(s.enroller.Accounts, " or "))
+		return "", because(EnrolIdentity, failf(http.StatusForbidden, "token of %q: of service account %q, want %s", id.Name, clip(holder.ServiceAccount),
+			strings.Join(s.enroller.Accounts, " or ")))
 	case holder.Pod == "":
-		return "", failf(http.StatusForbidden, "token of %q: bound to no pod, want one that the kubelet projected into it", id.Name)
+		return "", because(EnrolIdentity, failf(http.StatusForbidden, "token of %q: bound to no pod, want one that the kubelet projected into it", id.Name))
 	case holder.Pod != id.Name:
-		return "", failf(http.StatusForbidden, "token of %q: of pod %q", id.Name, clip(holder.Pod))
+		return "", because(EnrolIdentity, failf(http.StatusForbidden, "token of %q: of pod %q", id.Name, clip(holder.Pod)))
 	}
 	if err := checkUID(holder.UID); err != nil {
-		return "", failf(http.StatusForbidden, "token of %q: %w", id.Name, err)
+		return "", because(EnrolIdentity, failf(http.StatusForbidden, "token of %q: %w", id.Name, err))
 	}
 	return holder.UID, s.checkPlace(id, holder.Node)
 }
@@ -210,17 +224,17 @@ func (s *Server) review(ctx context.Context, id Identity, token string) (string,
 // than its pod. A pod may be younger than what the server has heard of Kubernetes; then the token decides.
 func (s *Server) checkPlace(id Identity, node string) error {
 	if node != "" && node != id.Agent.Node {
-		return failf(http.StatusForbidden, "token of %q: of node %q, not %q", id.Name, clip(node), id.Agent.Node)
+		return because(EnrolIdentity, failf(http.StatusForbidden, "token of %q: of node %q, not %q", id.Name, clip(node), id.Agent.Node))
 	}
 	pods, err := s.cfg.Expected.Expected(s.now())
 	if i := slices.IndexFunc(pods, func(p ExpectedPod) bool { return p.Name == id.Name }); err == nil && i >= 0 && s.podsProven {
 		if pods[i].Key != id.Agent {
-			return failf(http.StatusForbidden, "agent %q: its pod is %s, not %s", id.Name, pods[i].Key, id.Agent)
+			return because(EnrolIdentity, failf(http.StatusForbidden, "agent %q: its pod is %s, not %s", id.Name, pods[i].Key, id.Agent))
 		}
 		return nil
 	}
 	if node == "" {
-		return failf(http.StatusServiceUnavailable, "agent %q: its token names no node (Kubernetes before 1.30) and its pod is not known yet", id.Name)
+		return because(EnrolUnreviewed, failf(http.StatusServiceUnavailable, "agent %q: its token names no node (Kubernetes before 1.30) and its pod is not known yet", id.Name))
 	}
 	return nil
 }

@@ -45,3 +45,15 @@ func DrawOverview(v *mesh.View) (plain, zipped int, err error) {
 	z, err := f.zipped(0)
 	return len(f.message(0)), len(z), err
 }
+
+// EnrolQueue lets tests see a crowd of agents off in no time.
+type EnrolQueue = enrolQueue
+
+// NewEnrolQueue makes one.
+var NewEnrolQueue = newEnrolQueue
+
+// Take returns 0 for a claim that may be reviewed now, or how long its agent is to wait.
+func (q *enrolQueue) Take(now time.Time) time.Duration { return q.take(now) }
+
+// CountWaiting is how many were told to come later.
+func (q *enrolQueue) CountWaiting(now time.Time) int { return q.waiting(now) }

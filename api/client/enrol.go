@@ -135,8 +135,12 @@ func (c *Client) enrolled(to string, h *credential, err error) error {
 		s.failed = err
 		if err != nil {
 			wait := min(time.Second<<min(s.failures, 10), retryEnrol)
+			wait = wait/2 + rand.N(wait)
 			s.failures++
-			s.after = time.Now().Add(wait/2 + rand.N(wait))
+			if late, ok := errors.AsType[*laterError](err); ok { // the server knows how many there are
+				wait, s.failures = late.after+rand.N(time.Second), 0
+			}
+			s.after = time.Now().Add(wait)
 			return
 		}
 		s.failures, s.after = 0, time.Now().Add(trustGrant)
@@ -154,6 +158,12 @@ func (c *Client) enrolled(to string, h *credential, err error) error {
 		c.cfg.Log.Info("enrolled", "server", to)
 	}
 	return err
+}
+
+// laterError is the error of a server that says when to come again.
+type laterError struct {
+	error
+	after time.Duration
 }
 
 // errEnrolsNobody says that the server has no notion of enrolment, or another -auth.
@@ -210,6 +220,10 @@ func (c *Client) askEnrol(ctx context.Context, to string, peers []string, r *api
 		return out, json.Unmarshal(a.body, out)
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return nil, errEnrolsNobody
+	case http.StatusServiceUnavailable:
+		if a.after > time.Second { // less is what every busy answer says
+			return nil, &laterError{a.err(), a.after}
+		}
 	}
 	return nil, a.err()
 }

@@ -314,3 +314,50 @@ func TestAServerThatEnrolsNobodyGetsUnsignedMessages(t *testing.T) {
 		t.Errorf("a server that wants a secret: %v", err)
 	}
 }
+
+// TestAnAgentComesAgainWhenItIsTold, however it asked.
+func TestAnAgentComesAgainWhenItIsTold(t *testing.T) {
+	const wait = 3 * time.Second
+	k := &kubernetes{}
+	s, _, _ := newKube(t, k, master)
+	var mu sync.Mutex
+	var claims []time.Time
+	busy := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		mu.Lock()
+		defer mu.Unlock()
+		if bytes.Contains(body, []byte("sealed")) {
+			if claims = append(claims, time.Now()); len(claims) == 1 {
+				w.Header().Set("Retry-After", "3")
+				http.Error(w, `{"error":"come again in 3s"}`, http.StatusServiceUnavailable)
+				return
+			}
+		}
+		s.Handler().ServeHTTP(w, r)
+	}))
+	seq := uint64(0)
+	for _, relayed := range []bool{false, true} {
+		claims = nil
+		c, _ := newAgent(t, tokenOf("good token"))
+		var peers []string
+		if relayed {
+			_, peer := newPeer(t, "node2", busy)
+			peers = []string{peer}
+			breakWay(t, c, busy, false)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			seq++
+			_, _, err := post(t, c, busy, peers, seq)
+			if err == nil {
+				break
+			}
+			if !strings.Contains(err.Error(), "come again in 3s") || time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+		if len(claims) != 2 || claims[1].Sub(claims[0]) < wait {
+			t.Errorf("relayed %v: claims at %v, want 2, %v apart", relayed, claims, wait)
+		}
+	}
+}

@@ -119,5 +119,5 @@ func (c *Client) Get(ctx context.Context, from, path string, query url.Values) (
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // the status is worth telling without it
-	return nil, fmt.Errorf("%s of %q: %w", path, from, (&answer{resp.StatusCode, body}).err())
+	return nil, fmt.Errorf("%s of %q: %w", path, from, (&answer{status: resp.StatusCode, body: body}).err())
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"netchecker/api"
 )
@@ -40,6 +41,20 @@ func (m *message) path() string {
 type answer struct {
 	status int
 	body   []byte
+	// after is when to try again (Retry-After), 0 where the server did not say.
+	after time.Duration
+}
+
+// longestAfter bounds what a server may ask for.
+const longestAfter = 10 * time.Minute
+
+// retryAfter reads Retry-After in seconds; our servers send nothing else.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, longestAfter)
 }
 
 func (a *answer) err() error {
@@ -87,5 +102,5 @@ func (c *Client) do(r *http.Request, m *message) (*answer, http.Header, error) {
 	if len(body) > maxAnswer {
 		return nil, nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
 	}
-	return &answer{resp.StatusCode, body}, resp.Header, nil
+	return &answer{resp.StatusCode, body, retryAfter(resp.Header)}, resp.Header, nil
 }

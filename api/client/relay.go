@@ -71,13 +71,16 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		r.refused.Add(1)
 		r.cfg.Log.Debug("not relayed", "from", q.RemoteAddr, "status", status, "error", err)
 		body, _ := json.Marshal(api.ErrorAnswer{Error: err.Error()}) // a string always encodes
-		a = &answer{status, append(body, '\n')}
+		a = &answer{status: status, body: append(body, '\n')}
 		if status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
+			a.after = time.Second
 		}
 	} else {
 		r.done.Add(1)
 		w.Header().Set(relayedHeader, "1")
+	}
+	if a.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(a.after/time.Second)))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)

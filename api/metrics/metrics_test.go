@@ -53,6 +53,11 @@ func (s *source) PodsStale() error {
 func (s *source) StoreStats() api.StoreStats {
 	return api.StoreStats{Kind: "etcd", Writes: 5, Errors: 1, Unwritten: 2, Age: 1500 * time.Millisecond, Bound: time.Second}
 }
+func (s *source) Enrolments() api.Enrolments {
+	e := api.Enrolments{Enabled: true, Granted: 6, Waiting: 3}
+	e.Refused[api.EnrolToken] = 2
+	return e
+}
 func (s *source) HistoryErr() error            { return nil }
 func (s *source) Findings() []diagnose.Finding { return s.open }
 func (s *source) Conflicts() map[string]api.Conflict {

@@ -26,6 +26,7 @@ type Source interface {
 	Conflicts() map[string]api.Conflict
 	Findings() []diagnose.Finding
 	HistoryErr() error
+	Enrolments() api.Enrolments
 }
 
 // ServerCollector collects the server's metrics.
@@ -118,6 +119,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, conflicts, float64(len(c.source.Conflicts())))
 	collectIntake(ch, c.source.Rows(), rowsAccepted, rowsRelayed, rowsBytes, rowsRefused)
 	collectIntake(ch, c.source.Reports(), reportsAccepted, reportsRelayed, reportsBytes, reportsRefused)
+	collectEnrolments(ch, c.source.Enrolments())
 }
 
 func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, v float64, labels ...string) {

@@ -16,9 +16,13 @@ import (
 
 const (
 	// queriesPerSecond and queryBurst bound what one client asks of the API server. Watches are a
-	// handful of requests in an hour; what counts against them are token reviews (300 new nodes are 600
-	// agents, reviewed within 30 s) and Events.
+	// handful of requests in an hour; what counts against them are Events.
 	queriesPerSecond, queryBurst = 20, 40
+	// reviewsPerSecond and reviewBurst bound the reviews of tokens, each of which is reviewQueries
+	// requests, by a client of their own: 10,000 agents that start at once would otherwise wait for a
+	// quarter of an hour, and watches and Events with them. Who reviews admits fewer than that, so that
+	// nobody waits in the client, unseen.
+	reviewsPerSecond, reviewBurst, reviewQueries = 60, 120, 2
 	// requestTime bounds a request that is no watch. The client has no time-out of its own: it would
 	// end the watches too.
 	requestTime = 15 * time.Second
@@ -38,6 +42,7 @@ var ErrNoCluster = errors.New("not in a pod with a service account, and no kubec
 type Access struct {
 	config    *rest.Config
 	client    kubernetes.Interface
+	reviews   kubernetes.Interface // for tokens alone
 	namespace string
 }
 
@@ -54,15 +59,29 @@ func Connect(file, agent string) (*Access, error) {
 		return nil, err
 	}
 	config.UserAgent = agent
+	access, err := newAccess(config, namespace)
+	if err != nil {
+		return nil, explain(file, err)
+	}
+	return access, nil
+}
+
+func newAccess(config *rest.Config, namespace string) (*Access, error) {
 	config.QPS, config.Burst = queriesPerSecond, queryBurst
 	// Half the bytes of JSON and a fifth of the time to read it; JSON for what is no built-in type.
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, explain(file, err)
+		return nil, err
 	}
-	return &Access{config: config, client: client, namespace: namespace}, nil
+	own := rest.CopyConfig(config)
+	own.QPS, own.Burst = reviewsPerSecond*reviewQueries, reviewBurst*reviewQueries
+	reviews, err := kubernetes.NewForConfig(own)
+	if err != nil {
+		return nil, err
+	}
+	return &Access{config: config, client: client, reviews: reviews, namespace: namespace}, nil
 }
 
 // Namespace is where the server and its agents run: that of the pod, or of the kubeconfig's context.

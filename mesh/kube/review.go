@@ -59,7 +59,7 @@ func (a *Access) Review(ctx context.Context, token, audience string) (Identity, 
 	if token == "" || audience == "" {
 		return Identity{}, fmt.Errorf("%w: empty token or audience", ErrTokenForged)
 	}
-	review, err := a.client.AuthenticationV1().TokenReviews().Create(ctx,
+	review, err := a.reviews.AuthenticationV1().TokenReviews().Create(ctx,
 		&authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{audience}}}, metav1.CreateOptions{})
 	if err != nil {
 		return Identity{}, unknown("token review", err)
@@ -101,7 +101,7 @@ func extra(user authenticationv1.UserInfo, key string) string {
 // checkPod asks for the pod rather than looking it up among the known ones: an agent enrols within
 // a second of its start, the watch may be behind, and a token's pod may be no agent at all.
 func (a *Access) checkPod(ctx context.Context, id Identity) (Identity, error) {
-	pod, err := a.client.CoreV1().Pods(id.Namespace).Get(ctx, id.Pod, metav1.GetOptions{})
+	pod, err := a.reviews.CoreV1().Pods(id.Namespace).Get(ctx, id.Pod, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return Identity{}, fmt.Errorf("%w: %s/%s is gone", ErrTokenPod, id.Namespace, id.Pod)

@@ -34,7 +34,7 @@ func reviewer(status authenticationv1.TokenReviewStatus, fail error, pod *corev1
 		review.Status = status
 		return true, review, fail
 	})
-	return &Access{client: client}
+	return &Access{reviews: client}
 }
 
 func agentPod(node string, phase corev1.PodPhase) *corev1.Pod {

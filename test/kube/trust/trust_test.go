@@ -162,7 +162,7 @@ func TestTokensThatDoNotProveItAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if e := p.server.Enrolments(); e.Granted != 0 || e.Refused != 10 || p.server.Rows().Accepted != 0 {
+	if e := p.server.Enrolments(); e.Granted != 0 || e.Refused[api.EnrolToken] != 7 || e.Refused[api.EnrolIdentity] != 3 || p.server.Rows().Accepted != 0 {
 		t.Errorf("enrolments %+v, rows %+v", e, p.server.Rows())
 	}
 }
