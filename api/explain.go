@@ -87,12 +87,10 @@ func (s *Server) getExplain(c echo.Context) error {
 	}
 	view := s.View()
 	agents := view.Agents()
-	q := query{filter: mesh.Filter{Source: e.Source, Destination: e.Destination}}
-	if e.Node != "" {
-		q.filter.Source = e.Node
-	}
-	if err := q.checkNodes(agents); err != nil {
-		return fail(http.StatusBadRequest, err)
+	for _, node := range [][2]string{{"node", e.Node}, {"source", e.Source}, {"destination", e.Destination}} {
+		if err := checkNode(node[0], node[1], agents); err != nil {
+			return fail(http.StatusBadRequest, err)
+		}
 	}
 	e.GeneratedAt = view.Generated.UTC()
 	e.find(s.Findings())

@@ -98,26 +98,31 @@ func nodeWord(what string, values url.Values) (string, error) {
 	return "", fmt.Errorf("%s: want the name of one node", what)
 }
 
-// checkNodes refuses names of nodes that the view does not know: an empty answer would pass for a
-// healthy node.
+// checkNodes refuses names of nodes that are not among the agents'.
 func (q *query) checkNodes(agents []mesh.AgentView) error {
-	for what, name := range map[string]string{"source": q.filter.Source, "destination": q.filter.Destination} {
-		if name == "" || slices.ContainsFunc(agents, func(a mesh.AgentView) bool { return a.Node == name }) {
-			continue
-		}
-		var known []string
-		for _, a := range agents {
-			if len(known) == 0 || known[len(known)-1] != a.Node {
-				known = append(known, a.Node)
-			}
-		}
-		text := strings.Join(known[:min(len(known), 20)], ", ")
-		if len(known) > 20 {
-			text += ", …"
-		}
-		return fmt.Errorf("%s %q: no such node, there are %d: %s", what, clip(name), len(known), text)
+	if err := checkNode("source", q.filter.Source, agents); err != nil {
+		return err
 	}
-	return nil
+	return checkNode("destination", q.filter.Destination, agents)
+}
+
+// checkNode refuses the name of a node that no agent is on: an empty answer would pass for a healthy
+// node. No name is well.
+func checkNode(what, name string, agents []mesh.AgentView) error {
+	if name == "" || slices.ContainsFunc(agents, func(a mesh.AgentView) bool { return a.Node == name }) {
+		return nil
+	}
+	var known []string
+	for _, a := range agents {
+		if len(known) == 0 || known[len(known)-1] != a.Node {
+			known = append(known, a.Node)
+		}
+	}
+	text := strings.Join(known[:min(len(known), 20)], ", ")
+	if len(known) > 20 {
+		text += ", …"
+	}
+	return fmt.Errorf("%s %q: no such node, there are %d: %s", what, clip(name), len(known), text)
 }
 
 // getMatrix serves GET /api/v1/matrix. The answer is written as it is made, out of one view.

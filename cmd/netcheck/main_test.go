@@ -302,7 +302,7 @@ func TestErrorsAreOneClearLine(t *testing.T) {
 		"history --limit 0":                 "--limit 0: want at least 1",
 		"history --source nobody/node":      "source",
 		"explain":                           "accepts between 1 and 2 arg(s), received 0",
-		"explain nobody":                    `source "nobody": no such node, there are 3: node1, node2, node3`,
+		"explain nobody":                    `node "nobody": no such node, there are 3: node1, node2, node3`,
 		"pairs --server example":            `--server "example": want a URL such as`,
 		"pairs --server http://u:p@[::1":    `--server "…@[::1": want a URL such as`,
 		"pairs --server-ca /nowhere":        "--server-ca: open /nowhere",
