@@ -31,30 +31,31 @@ func main() {
 	bin := flag.String("bin", "bin", "`folder` with the programs")
 	nodes := flag.Int("nodes", 5, "number of nodes")
 	listen := flag.String("listen", "127.0.0.1:0", "`host:port` of this machine that leads to the server")
+	privileged := flag.Bool("privileged", false, "let the host agents read the packet filter")
 	flag.Parse()
-	if err := run(ctx, *bin, *listen, *nodes, os.Stdin, os.Stdout); err != nil {
+	cfg := cluster.Config{Bin: *bin, Privileged: *privileged, ServerArgs: []string{"-diagnose"}}
+	if err := run(ctx, cfg, *listen, *nodes, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "stage:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin, listen string, nodes int, in io.Reader, out io.Writer) (err error) {
+func run(ctx context.Context, cfg cluster.Config, listen string, nodes int, in io.Reader, out io.Writer) (err error) {
 	l, err := lab.Start(ctx, lab.Config{Nodes: nodes, Name: "stage"})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	logs, err := os.MkdirTemp("", "netchecker-stage-")
-	if err != nil {
+	if cfg.Logs, err = os.MkdirTemp("", "netchecker-stage-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(logs)
+	defer os.RemoveAll(cfg.Logs)
 	server := l.ServerPod()
 	at, err := l.Forward(ctx, listen, server.Namespace, fmt.Sprintf("%s:%d", server.Addr, lab.ServerPort))
 	if err != nil {
 		return err
 	}
-	c, err := cluster.Start(ctx, l, cluster.Config{Bin: bin, Logs: logs, ServerArgs: []string{"-diagnose"}})
+	c, err := cluster.Start(ctx, l, cfg)
 	if err != nil {
 		return err
 	}
