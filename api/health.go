@@ -7,6 +7,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// ping serves GET /api/v1/ping, which agents probe and measure by.
+func ping(c echo.Context) error { return c.NoContent(http.StatusOK) }
+
 // healthz serves GET /healthz: 200 while the process serves at all.
 func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, "ok\n") }
 

@@ -207,7 +207,7 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/agents/", s.getReports, large(s.answers))
 	read("/api/v1/agents", s.getReports, large(s.answers))
 	read("/api/v1/connectivity_check", s.connectivityCheck)
-	read("/api/v1/ping", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+	read("/api/v1/ping", ping)
 	read("/api/v1/matrix", s.getMatrix, large(s.answers))
 	read("/api/v1/findings", s.getFindings)
 	read("/api/v1/overview", s.getOverview)

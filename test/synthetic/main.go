@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -28,6 +29,7 @@ func main() {
 	flag.IntVar(&w.zones, "zones", 2, "number of zones; 0 for none")
 	flag.BoolVar(&w.long, "long-names", false, "names of 253 characters")
 	data := flag.String("data-dir", "", "`folder` for what the server keeps")
+	through := flag.String("through", "", "`URL` to which the agents post in place of the server's own")
 	verbose := flag.Bool("verbose", false, "show the server's log")
 	flag.Parse()
 	log := slog.New(slog.DiscardHandler)
@@ -38,7 +40,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "synthetic:", err)
 		os.Exit(2)
 	}
-	r := &runner{world: &w, cfg: server.Default}
+	r := &runner{world: &w, cfg: server.Default, through: *through}
 	r.cfg.Endpoint, r.cfg.DataDir, r.cfg.Log, r.cfg.Version, r.cfg.Diagnose, r.cfg.GossipPort = *endpoint, *data, log, "synthetic", true, 0
 	if err := r.run(ctx, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "synthetic:", err)
@@ -48,10 +50,11 @@ func main() {
 
 // runner runs one server at a time and the agents that report to it.
 type runner struct {
-	world *world
-	cfg   server.Config
-	stop  context.CancelFunc
-	ended chan error
+	world   *world
+	cfg     server.Config
+	through string // where the agents post; "" for the server itself
+	stop    context.CancelFunc
+	ended   chan error
 }
 
 // run takes commands until the input or ctx ends. A closed input without any command, as a shell
@@ -64,7 +67,7 @@ func (r *runner) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	g.Go(func() error { return r.world.report(ctx, "http://"+r.cfg.Endpoint) })
+	g.Go(func() error { return r.world.report(ctx, cmp.Or(r.through, "http://"+r.cfg.Endpoint)) })
 	lines := make(chan string)
 	go func() { // ends with the process: a read of standard input cannot be called back
 		defer close(lines)
