@@ -86,18 +86,18 @@ func TestHelmParts(t *testing.T) {
 	}
 }
 
-// TestEveryValueIsSaid: a value that the chart takes is in README.md, with a comment of its own in
+// TestEveryValueIsSaid: a value that the chart takes is in docs/install.md, with a comment of its own in
 // values.yaml.
 func TestEveryValueIsSaid(t *testing.T) {
 	var all values
 	if err := yaml.Unmarshal([]byte(read(chart+"/values.yaml")), &all); err != nil {
 		t.Fatal(err)
 	}
-	readme, n := read("../../README.md"), 0
+	page, n := read("../../docs/install.md"), 0
 	for path := range leaves("", all) {
 		n++
-		if !strings.Contains(readme, "`"+path+"`") {
-			t.Errorf("README.md does not say %s", path)
+		if !strings.Contains(page, "`"+path+"`") {
+			t.Errorf("docs/install.md does not say %s", path)
 		}
 	}
 	if n < 25 {

@@ -253,20 +253,20 @@ func TestKubectlFails(t *testing.T) {
 	}
 }
 
-// TestEveryVariableIsSaid holds the help and README.md against the code.
+// TestEveryVariableIsSaid holds the help and docs/install.md against the code.
 func TestEveryVariableIsSaid(t *testing.T) {
 	text, help := read(root+"/deploy.sh"), script(t, nil, nil, "--help").output
 	defaults := regexp.MustCompile(`(?m)^([A-Z_]+)=\$\{(?:1:-\$\{)?[A-Z_]+:-([^}]*)\}`).FindAllStringSubmatch(text, -1)
 	if len(defaults) < 20 {
 		t.Fatalf("%d variables only", len(defaults))
 	}
-	readme := read("../../README.md")
+	page := read("../../docs/install.md")
 	for _, d := range defaults {
 		if !strings.Contains(help, d[1]) {
 			t.Errorf("--help does not say %s", d[1])
 		}
-		if !strings.Contains(readme, "`"+d[1]+"`") {
-			t.Errorf("README.md does not say %s", d[1])
+		if !strings.Contains(page, "`"+d[1]+"`") {
+			t.Errorf("docs/install.md does not say %s", d[1])
 		}
 	}
 }

@@ -27,7 +27,7 @@ func Rules() []Rule {
 		{"globals", "package-level variables are tables that nobody writes to", globals},
 		{"wording", "log messages and errors begin in lower case, and errors do not say that they failed", wording},
 		{"metrics", "metric names are netchecker_… or ncagent_…", metricNames},
-		{"flags", "every flag of the programs is in README.md", flagsDocumented},
+		{"flags", "every flag of the programs is in README.md or docs", flagsDocumented},
 		{"mentions", "nothing refers to files outside the tree", mentions},
 	}
 }

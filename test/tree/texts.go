@@ -18,12 +18,12 @@ var flagMakers = map[string]int{
 // flagTable matches the first cell of a table's row that names flags.
 var flagTable = regexp.MustCompile("(?m)^\\| *`-[a-z]")
 
-// flagsDocumented wants each flag of the programs in backquotes in README.md, once that has a
-// table of flags. A flag is known by its definition: a method of a flag set with the name as a
+// flagsDocumented wants each flag of the programs in backquotes in README.md or docs, once these have
+// a table of flags. A flag is known by its definition: a method of a flag set with the name as a
 // literal.
 func flagsDocumented(t *Tree) (bad []Violation) {
-	readme := t.Text["README.md"]
-	if !flagTable.MatchString(readme) {
+	pages := t.pages()
+	if !flagTable.MatchString(pages) {
 		return nil
 	}
 	for _, f := range t.Go {
@@ -35,13 +35,29 @@ func flagsDocumented(t *Tree) (bad []Violation) {
 			if !ok {
 				return true
 			}
-			if name, ok := flagName(call); ok && !documentedFlag(readme, name) {
-				bad = append(bad, f.at(call.Pos(), "flag -"+name+" is not in README.md"))
+			if name, ok := flagName(call); ok && !documentedFlag(pages, name) {
+				bad = append(bad, f.at(call.Pos(), "flag -"+name+" is not in README.md or docs"))
 			}
 			return true
 		})
 	}
 	return bad
+}
+
+// pages is the text of all that is written for users.
+func (t *Tree) pages() string {
+	var all strings.Builder
+	for name, text := range t.Text {
+		if isPage(name) {
+			all.WriteString(text)
+		}
+	}
+	return all.String()
+}
+
+// isPage reports whether a file is written for users.
+func isPage(name string) bool {
+	return name == "README.md" || strings.HasPrefix(name, "docs/") && strings.HasSuffix(name, ".md")
 }
 
 // flagName returns the name of the flag that a call defines. A flag has a usage text, so the call
@@ -58,8 +74,8 @@ func flagName(call *ast.CallExpr) (string, bool) {
 	return stringOf(call.Args[at])
 }
 
-func documentedFlag(readme, name string) bool {
-	return regexp.MustCompile("`--?" + regexp.QuoteMeta(name) + "[` =]").MatchString(readme)
+func documentedFlag(pages, name string) bool {
+	return regexp.MustCompile("`--?" + regexp.QuoteMeta(name) + "[` =]").MatchString(pages)
 }
 
 // outside matches paths of the place where this was made, which mean nothing to a reader. The

@@ -1,4 +1,4 @@
-// Package storetest holds every store to one contract: that of api.Store, and what the README says
+// Package storetest holds every store to one contract: that of api.Store, and what docs/stores.md says
 // of restarts, of several servers and of a store that goes away.
 package storetest
 
