@@ -336,6 +336,29 @@ func TestEvidenceOfSomePeersIsEnoughInABigMesh(t *testing.T) {
 	}
 }
 
+// What a node read while its link was down is late when it comes: packets get out again by then.
+func TestALinkThatWasDownIsNoCauseOfWhatIsLeft(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.evidence = true
+	w.start()
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			return dies(true, false), touches(from, to, 2) && to.node == 2 && kindIs(from, to, hh, ph)
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{2, mesh.Host}) {
+				s.Link("eth0").LowerUp = false
+			}
+		},
+	})
+	w.run(15 * time.Second)
+	for _, f := range w.seen {
+		if f.Cause == NICDown {
+			t.Errorf("said: %s", f.Summary)
+		}
+	}
+}
+
 func TestEvidenceNamesTheCause(t *testing.T) {
 	for _, f := range shownFaults() {
 		for _, n := range []int{2, 3, 4, 5, 8, 30} {

@@ -25,7 +25,7 @@ func (b *bench) nic() bool {
 	if l == nil {
 		l = s.Link(name)
 	}
-	if l == nil {
+	if l == nil || b.d.cells.at(hh, out) == good { // what was read before it came up again
 		return false
 	}
 	b.d.detail.dev = l.Name

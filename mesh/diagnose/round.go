@@ -215,6 +215,8 @@ func holdOf(d *reading) time.Duration {
 		return 12 * time.Second
 	case d.class == weak:
 		return 5 * time.Second
+	case d.scope == ScopeNode && d.witnesses > 1: // ping alone is no alarm, but several see it
+		return 4 * time.Second
 	}
 	return 10 * time.Second
 }

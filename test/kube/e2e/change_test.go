@@ -120,3 +120,42 @@ func drains(t *testing.T, w *world) {
 		})
 	}
 }
+
+// apiServerAway takes the API server away for longer than watches take to notice: the network is
+// watched on and nothing is found in it; the server says that it does not keep reports for now.
+func apiServerAway(t *testing.T, w *world) {
+	x := w.watch(t)
+	w.API.Kill()
+	back := false
+	defer func() {
+		if !back {
+			_ = w.API.Start(context.WithoutCancel(t.Context()))
+		}
+	}()
+	took := await(t, "the server is not ready", func() error { // its store is the API server
+		status, body, err := w.get(t.Context(), "/readyz")
+		if err != nil || status != 503 || !strings.Contains(body, "kubernetes") {
+			return fmt.Errorf("readyz: %d %s %w", status, body, err)
+		}
+		return nil
+	})
+	t.Logf("/readyz says so after %.1f s", took.Seconds())
+	time.Sleep(20 * time.Second)
+	if status, body, err := w.get(t.Context(), "/api/v1/connectivity_check"); err != nil || status != 200 {
+		t.Errorf("connectivity_check without the API server: %d %s %v", status, body, err)
+	}
+	if err := w.API.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back = true
+	took = await(t, "the server is ready", func() error {
+		status, body, err := w.get(t.Context(), "/readyz")
+		if err != nil || status != 200 || strings.Contains(body, "Kubernetes: ") {
+			return fmt.Errorf("readyz: %d %s %w", status, body, err)
+		}
+		return nil
+	})
+	t.Logf("ready %.1f s after the API server came back", took.Seconds())
+	w.awaitAllOK(t)
+	x.end(t)
+}

@@ -50,6 +50,7 @@ func TestCluster(t *testing.T) {
 		{"EveryAlertFires", everyAlertFires},
 		{"ARollingUpdateIsSilent", rollingUpdate},
 		{"ADrainIsSilent", drains},
+		{"TheAPIServerIsAwayInSilence", apiServerAway},
 		{"ThePodsAreCalm", podsAreCalm},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.run(t, w) }) {
