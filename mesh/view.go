@@ -60,7 +60,7 @@ type Counts struct {
 func (v *View) Counts() (out [PathKinds]Counts) {
 	for i := range v.members {
 		from := v.members[i].Network
-		counts := v.countsFrom(i)
+		counts := v.CountsFrom(i)
 		for to := range Network(Networks) {
 			k := KindOf(from, to)
 			for state, n := range counts[to] {
@@ -72,7 +72,8 @@ func (v *View) Counts() (out [PathKinds]Counts) {
 	return out
 }
 
-func (v *View) countsFrom(i int) (out [Networks][probe.States]int) {
+// CountsFrom counts the paths of agent i, of Agents, by the network of their destination and by state.
+func (v *View) CountsFrom(i int) (out [Networks][probe.States]int) {
 	if v.reports[i] != Reporting {
 		for f := range Family(Families) {
 			if v.columnOf[i][f] < 0 {
@@ -132,7 +133,7 @@ func (v *View) State() probe.State {
 		if v.reports[i] == ReportLeft {
 			continue
 		}
-		counts := v.countsFrom(i)
+		counts := v.CountsFrom(i)
 		left := 0
 		for _, col := range v.leftCols {
 			if v.columnOf[i][v.table.dests[col].Family] >= 0 && v.agentOf[col] != i {

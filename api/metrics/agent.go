@@ -65,6 +65,8 @@ func (a *Agent) ObserveRTT(path mesh.PathKind, kind probe.Kind, rtt time.Duratio
 }
 
 var (
+	agentInfo = prometheus.NewDesc("netchecker_agent_info",
+		"Always 1; the labels say whose series these are.", []string{"node", "network"}, nil)
 	agentDoubt = prometheus.NewDesc("netchecker_agent_doubt",
 		"1 for each reason why the agent does not trust its own measurements.", []string{"reason"}, nil)
 	agentSent = prometheus.NewDesc("netchecker_agent_probes_sent_total",
@@ -102,6 +104,7 @@ func (a *Agent) Describe(chan<- *prometheus.Desc) {}
 func (a *Agent) Collect(ch chan<- prometheus.Metric) {
 	s := a.snapshot()
 	gauge(ch, buildInfo, 1, a.version)
+	gauge(ch, agentInfo, 1, s.Self.Node, s.Self.Network.String())
 	a.rtt.Collect(ch)
 	for k := range probe.Kind(probe.Kinds) {
 		counter(ch, agentSent, s.Probes.Sent[k], k.String())

@@ -12,6 +12,9 @@ var (
 	finding = prometheus.NewDesc("netchecker_finding",
 		"1 for every fault that diagnosis has found and that lasts; cause is empty when the evidence does not decide.",
 		[]string{"kind", "node", "peer", "network", "cause"}, nil)
+	findingSince = prometheus.NewDesc("netchecker_finding_since_timestamp_seconds",
+		"When the trouble began that a finding is about; summary is its sentence.",
+		[]string{"kind", "severity", "node", "peer", "network", "cause", "summary"}, nil)
 	findingsLeftOut = prometheus.NewDesc("netchecker_findings_without_series",
 		"Number of findings that have no series of their own, since there are too many.", nil, nil)
 )
@@ -20,8 +23,9 @@ var (
 // into one finding: a thousand of them are no news any more.
 const maxFindings = 1000
 
-// collectFindings makes a series for each open finding. Two findings with the same labels, such as
-// the same fault in both families, are one series: a series that is there twice would cost the
+// collectFindings makes two series for each open finding: one to alert on, and one to read, with its
+// sentence, which diagnosis rewords only when more becomes known. Two findings with the same labels,
+// such as the same fault in both families, are one: a series that is there twice would cost the
 // reader all of them.
 func collectFindings(ch chan<- prometheus.Metric, open []diagnose.Finding) {
 	seen := map[[5]string]bool{}
@@ -37,6 +41,7 @@ func collectFindings(ch chan<- prometheus.Metric, open []diagnose.Finding) {
 		default:
 			seen[key] = true
 			gauge(ch, finding, 1, key[:]...)
+			gauge(ch, findingSince, float64(f.Since.UnixMilli())/1e3, key[0], string(f.Severity), key[1], key[2], key[3], key[4], valid(f.Summary))
 		}
 	}
 	gauge(ch, findingsLeftOut, float64(left))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"netchecker/mesh/diagnose"
 )
@@ -24,17 +25,23 @@ func TestAFindingHasASeriesForAsLongAsItIsOpen(t *testing.T) {
 	pair.Source, pair.Destination = "node2", "node1"
 	odd := at1(diagnose.ScopeNode, "odd\xff")
 	s.open = []diagnose.Finding{
-		{Kind: diagnose.OverlayBroken, Cause: diagnose.VXLANPortBlocked, Location: at1(diagnose.ScopeNode, "node3")},
+		{Kind: diagnose.OverlayBroken, Severity: diagnose.Critical, Since: epoch, Summary: "The tunnel of \"odd\xff\" is broken.\nRepair it.",
+			Cause: diagnose.VXLANPortBlocked, Location: at1(diagnose.ScopeNode, "node3")},
 		{Kind: diagnose.OverlayBroken, Cause: diagnose.VXLANPortBlocked, Location: at1(diagnose.ScopeNode, "node3")}, // the other family
 		{Kind: diagnose.AddressConflict, Cause: diagnose.DuplicatePodIP, Location: owner},
 		{Kind: diagnose.OneWay, Location: pair},
 		{Kind: diagnose.Partition, Location: at1(diagnose.ScopeGroups, "node1", "node2")},
 		{Kind: diagnose.AgentDown, Location: odd},
 	}
+	for i := 1; i < len(s.open); i++ {
+		s.open[i].Since, s.open[i].Severity = epoch.Add(time.Second), diagnose.Warning
+	}
 	compare(t, "findings.prom", c)
 	s.open = s.open[3:4]
-	if n := count(t, c, "netchecker_finding"); n != 1 {
-		t.Errorf("%d series after all but one finding closed", n)
+	for _, name := range []string{"netchecker_finding", "netchecker_finding_since_timestamp_seconds"} {
+		if n := count(t, c, name); n != 1 {
+			t.Errorf("%s: %d series after all but one finding closed", name, n)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *source) Conflicts() map[string]api.Conflict {
 }
 
 func agent(node int, network mesh.Network) mesh.Agent {
-	return mesh.Agent{Name: fmt.Sprintf("agent-%s-%d", network, node), Key: mesh.Key{Node: fmt.Sprintf("node%d", node), Network: network},
+	return mesh.Agent{Name: fmt.Sprintf("agent-%s-%d", network, node), Zone: []string{"zone1", ""}[node%2], Key: mesh.Key{Node: fmt.Sprintf("node%d", node), Network: network},
 		IPv4: netip.AddrFrom4([4]byte{10, 244, byte(network), byte(node)}), ProbePort: 8095, GossipPort: 8096, Boot: 1}
 }
 
@@ -212,6 +212,14 @@ func TestBeyondTheLimitOnlyPathsThatAreNotOKHaveSeries(t *testing.T) {
 	few := count(t, NewServerCollector(s, "", 3), "netchecker_path_up")
 	if all != 6*7*4-1 || few != 7 {
 		t.Errorf("%d series for all paths, %d for those that are not ok", all, few)
+	}
+	all = count(t, NewServerCollector(s, "", 4), "netchecker_path_state")
+	few = count(t, NewServerCollector(s, "", 3), "netchecker_path_state")
+	if all != 8*7 || few != 2 { // the silent node's are unknown, which is a state
+		t.Errorf("the states of %d paths among all, of %d among those that are not ok", all, few)
+	}
+	if n := count(t, NewServerCollector(s, "", 3), "netchecker_node_paths"); n != 4*2*4 {
+		t.Errorf("%d series of nodes", n)
 	}
 }
 

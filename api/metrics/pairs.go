@@ -18,6 +18,8 @@ var (
 		[]string{"source", "destination", "path", "family", "probe", "direction"}, nil)
 	pathRTT = prometheus.NewDesc("netchecker_path_rtt_seconds",
 		"Round trip of the path.", pairLabels, nil)
+	pathState = prometheus.NewDesc("netchecker_path_state",
+		"State of the path: 0 unknown, 1 ok, 2 degraded, 3 failing.", []string{"source", "destination", "path", "family"}, nil)
 	pathsLeftOut = prometheus.NewDesc("netchecker_paths_without_series",
 		"Number of paths that are not ok and have no series of their own, since there are too many.", nil, nil)
 )
@@ -37,7 +39,9 @@ func collectPairs(ch chan<- prometheus.Metric, view *mesh.View, all bool) {
 			left++
 			continue
 		}
-		collectPath(ch, p.Source.Node, p.Destination.Node, p.Kind(), p.Family, &p.Probes)
+		source, destination, kind := p.Source.Node, p.Destination.Node, p.Kind()
+		gauge(ch, pathState, float64(p.State), source, destination, kind.String(), p.Family.String())
+		collectPath(ch, source, destination, kind, p.Family, &p.Probes)
 	}
 	gauge(ch, pathsLeftOut, float64(left))
 }

@@ -114,6 +114,7 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	collectCounts(ch, view)
 	known := view.Agents()
 	collectAgents(ch, known)
+	collectNodes(ch, view, known)
 	collectPairs(ch, view, countNodes(known) <= c.pairNodes)
 	collectFindings(ch, c.source.Findings())
 	gauge(ch, conflicts, float64(len(c.source.Conflicts())))
