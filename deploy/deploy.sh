@@ -288,7 +288,7 @@ write() {
     render "$base/mesh-service.yaml" >"$KUBE_DIR/netchecker-mesh-svc.yml"
     render "$base/agent.yaml" >"$KUBE_DIR/netchecker-agent-ds.yml"
     render "$base/agent-hostnet.yaml" >"$KUBE_DIR/netchecker-agent-hostnet-ds.yml"
-    render "$HERE"/monitoring/{access,servicemonitor,podmonitor,prometheusrule}.yaml >"$KUBE_DIR/mon.yml"
+    render "$HERE"/monitoring/{access,servicemonitor,podmonitor,prometheusrule,dashboards}.yaml >"$KUBE_DIR/mon.yml"
     [[ -n $KUBE_USER ]] || return 0
     for name in "${FILES[@]}"; do files+=("netchecker-$name.yml"); done
     [[ $KUBE_DIR == . ]] || files+=(.)

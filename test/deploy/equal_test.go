@@ -3,6 +3,7 @@ package deploy
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +54,7 @@ func TestScriptAndHelmMakeTheSame(t *testing.T) {
 			merged := values{"monitoring": values{}}
 			maps.Copy(merged, in.values)
 			merged["monitoring"].(values)["create"] = true
+			merged["monitoring"].(values)["dashboards"] = values{"enabled": true}
 			charted, err := helmed(t, in.namespace, merged)
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +105,8 @@ func TestWithoutMonitoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key := range charted {
-		if slices.Contains([]string{"ServiceMonitor monitoring/netchecker-server", "PodMonitor monitoring/netchecker-agent", "PrometheusRule monitoring/netchecker"}, key) {
+		if slices.Contains([]string{"ServiceMonitor monitoring/netchecker-server", "PodMonitor monitoring/netchecker-agent", "PrometheusRule monitoring/netchecker"}, key) ||
+			strings.HasPrefix(key, "ConfigMap") {
 			t.Errorf("%s without being asked for", key)
 		}
 	}

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,8 @@ func TestHelmRefusesBadValues(t *testing.T) {
 		{[]string{"/store/etcd/endpoints/0"}, values{"store": values{"etcd": values{"endpoints": []any{"192.0.2.1:2379"}}}}},
 		{[]string{"/store/data/hostPath"}, values{"store": values{"data": values{"hostPath": "srv"}}}},
 		{[]string{"/monitoring/create"}, values{"monitoring": values{"create": "yes"}}},
+		{[]string{"/monitoring/dashboards", "namspace"}, values{"monitoring": values{"dashboards": values{"namspace": "a"}}}},
+		{[]string{"/monitoring/dashboards/labels"}, values{"monitoring": values{"dashboards": values{"labels": values{"grafana_dashboard": 1}}}}},
 		{[]string{"server.node"}, values{"store": values{"data": values{"hostPath": "/srv"}}}},
 		{[]string{"not both"}, values{"store": values{"data": values{"hostPath": "/srv", "existingClaim": "a"}}, "server": values{"node": "n"}}},
 		{[]string{"server.replicas"}, values{"store": values{"data": values{"existingClaim": "a"}}, "server": values{"replicas": 2}}},
@@ -143,6 +146,26 @@ func TestOneVersion(t *testing.T) {
 		"base/agent.yaml": "netchecker-agent:" + meta.AppVersion + " ", "base/agent-hostnet.yaml": "netchecker-agent:" + meta.AppVersion + " ", "Dockerfile": ":" + meta.AppVersion + " "} {
 		if !strings.Contains(read(root+"/"+file), want) {
 			t.Errorf("deploy/%s has no %q", file, want)
+		}
+	}
+}
+
+// TestHelmDashboards: they go where Grafana's sidecar looks, also without the Prometheus operator.
+func TestHelmDashboards(t *testing.T) {
+	o, err := helmed(t, "netchecker", values{"monitoring": values{"dashboards": values{"enabled": true, "namespace": "grafana", "labels": values{"dash": "yes"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range dashboardFiles(t) {
+		name := filepath.Base(file)
+		m, ok := o["ConfigMap grafana/netchecker-dashboard-"+strings.TrimSuffix(name, ".json")].(*corev1.ConfigMap)
+		if !ok || m.Data["netchecker-"+name] != read(file) || m.Labels["dash"] != "yes" || m.Labels["grafana_dashboard"] != "" {
+			t.Errorf("%s: made %v, labels %v", name, ok, m)
+		}
+	}
+	for key := range o {
+		if strings.HasPrefix(key, "ServiceMonitor") || strings.HasPrefix(key, "PrometheusRule") {
+			t.Errorf("%s without being asked for", key)
 		}
 	}
 }

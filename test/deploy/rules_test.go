@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -108,30 +109,66 @@ func TestOriginalAlerts(t *testing.T) {
 	}
 }
 
-// TestMetricsOfTheRulesExist: a rule over a metric that nobody exports never fires.
-func TestMetricsOfTheRulesExist(t *testing.T) {
-	sources, err := filepath.Glob("../../api/metrics/*.go")
-	if err != nil || len(sources) == 0 {
-		t.Fatal("no metrics", err)
+// TestEveryRecordIsTested: what is computed ahead for the dashboards is computed right.
+func TestEveryRecordIsTested(t *testing.T) {
+	asked := strings.Join(regexp.MustCompile(`- expr: .*`).FindAllString(read("testdata/records.test.yml"), -1), "\n")
+	records := regexp.MustCompile(`record: (\S+:\S+:\S+)`).FindAllStringSubmatch(read(rulesFile), -1)
+	if len(records) < 5 {
+		t.Fatalf("%d records only", len(records))
 	}
-	var code strings.Builder
-	for _, file := range sources {
-		if !strings.HasSuffix(file, "_test.go") {
-			code.WriteString(read(file))
-		}
-	}
-	names := regexp.MustCompile(`\b(netchecker|ncagent)_[a-z_]+`).FindAllString(read(rulesFile), -1)
-	if len(names) < 10 {
-		t.Fatalf("%d metrics only", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(code.String(), `"`+name+`"`) {
-			t.Errorf("nothing exports %s", name)
+	for _, r := range records {
+		if !strings.Contains(asked, r[1]) {
+			t.Errorf("no test asks for %s", r[1])
 		}
 	}
 }
 
-// TestCopies: the operator and Helm want the rules and the CRD in files of their own. They are
+// exported are the metrics that api/metrics makes, by their names in the code.
+func exported(t *testing.T) map[string]bool {
+	t.Helper()
+	sources, err := filepath.Glob("../../api/metrics/*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatal("no metrics", err)
+	}
+	out := map[string]bool{}
+	for _, file := range sources {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`"((?:netchecker|ncagent)_[a-z_]+)"`).FindAllStringSubmatch(read(file), -1) {
+			out[m[1]] = true
+		}
+	}
+	return out
+}
+
+// unknownMetrics lists the metrics in a text that nobody exports. A histogram's parts and the names of
+// records, which say the metric they are made of, count as the metric.
+func unknownMetrics(t *testing.T, text string) (names int, unknown []string) {
+	t.Helper()
+	known := exported(t)
+	for _, name := range regexp.MustCompile(`\b(?:netchecker|ncagent)_[a-z_]+`).FindAllString(text, -1) {
+		names++
+		whole := strings.TrimSuffix(strings.TrimSuffix(name, "_sum"), "_count")
+		if !known[name] && !known[name+"_total"] && !known[whole] {
+			unknown = append(unknown, name)
+		}
+	}
+	return names, unknown
+}
+
+// TestMetricsOfTheRulesExist: a rule over a metric that nobody exports never fires.
+func TestMetricsOfTheRulesExist(t *testing.T) {
+	names, unknown := unknownMetrics(t, read(rulesFile))
+	if names < 10 || len(unknown) > 0 {
+		t.Errorf("%d metrics; nobody exports %q", names, unknown)
+	}
+	if _, unknown := unknownMetrics(t, "rate(netchecker_no_such_thing_total[5m])"); len(unknown) != 1 {
+		t.Error("a metric that nobody exports is taken")
+	}
+}
+
+// TestCopies: the operator, Grafana's sidecar and Helm want rules, CRD and dashboards in files of their own. They are
 // derived, by `go test -run Copies . -update` in this folder.
 func TestCopies(t *testing.T) {
 	rules := read(rulesFile)
@@ -143,6 +180,10 @@ func TestCopies(t *testing.T) {
 	copied(t, rule, head+"\nspec:\n"+indent(rules, "  "))
 	copied(t, chart+"/files/netchecker.rules.yml", rules)
 	copied(t, chart+"/files/crd.yaml", read(root+"/base/crd.yaml"))
+	copied(t, root+"/monitoring/dashboards.yaml", configMaps(t))
+	for _, file := range dashboardFiles(t) {
+		copied(t, chart+"/files/dashboards/"+filepath.Base(file), read(file))
+	}
 }
 
 func indent(text, by string) string {
@@ -159,7 +200,7 @@ func indent(text, by string) string {
 func copied(t *testing.T, file, want string) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(want), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
