@@ -74,7 +74,7 @@ func boards(t *testing.T) map[string]*board {
 	for _, file := range dashboardFiles(t) {
 		b := &board{variables: map[string]*dashboard.VariableModel{}}
 		// The library's strict reading returns errors of no text where there are none, and stops there.
-		if err := new(dashboard.Dashboard).UnmarshalJSONStrict([]byte(read(file))); err != nil && err.Error() != "" {
+		if err := new(board).UnmarshalJSONStrict([]byte(read(file))); err != nil && err.Error() != "" {
 			t.Fatalf("%s: %v", file, err)
 		}
 		if err := errors.Join(json.Unmarshal([]byte(read(file)), &b.Dashboard), b.Validate()); err != nil {
