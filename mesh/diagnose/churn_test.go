@@ -158,6 +158,25 @@ func TestSilenceOfAllIsTheServersFault(t *testing.T) {
 	}
 }
 
+// The server is a pod like others: when its node is cut off, it hears that node's agents and no others.
+func TestTheServersNodeThatIsCutOffIsSaid(t *testing.T) {
+	for _, n := range []int{3, 5, 20} {
+		w := newWorld(t, n, nil)
+		w.services, w.evidence = true, true
+		w.start()
+		w.inject(fault{path: func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, 0) },
+			silent: func(at place) bool { return at.node != 0 }})
+		for _, wrong := range w.check(w.run(10*time.Second), truth{kind: NodeUnreachable, nodes: []int{0}}) {
+			t.Errorf("%d nodes: %s", n, wrong)
+		}
+		w.onlyEver(NodeUnreachable)
+		w.heal()
+		if found := w.run(8 * time.Second); len(found) > 0 {
+			t.Errorf("still said: %s", found[0].Summary)
+		}
+	}
+}
+
 func TestAnAgentThatDoesNotReportIsSaidAfterAWhile(t *testing.T) {
 	w := newWorld(t, 5, nil).start()
 	mute := place{1, mesh.Pod}

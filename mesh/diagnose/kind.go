@@ -23,6 +23,7 @@ type reading struct {
 	unsure     bool // what tells a dead agent from a broken path is not known yet
 	eliminated bool // the cause is what remains, nothing shows it
 	shown      bool // the cause is shown by evidence, or by who answers
+	alone      bool // nobody but the node itself reports
 	facts      []Fact
 	other      []string
 	peer       int // the other owner of an address, -1 for none

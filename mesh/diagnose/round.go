@@ -84,20 +84,56 @@ func (r *round) run() []candidate {
 // readings finds the suspects of one family and what they mean.
 func (r *round) readings(p *picture) (all []reading) {
 	x := newExcuse(len(p.nodes))
+	few, only := p.fewSpeak(), -1
+	if few {
+		only = p.onlySpeaker()
+	}
 	for c := range class(classes) {
 		for _, s := range p.locate(c, x) {
 			p.look(&s)
 			reading := p.read(&s)
+			if s.scope == ScopeNode && s.node == only && c == dead {
+				reading.desert()
+			}
 			r.explain(p, &reading)
 			all = append(all, reading)
 		}
 	}
-	if all = fold(all); p.fewSpeak() {
+	if all = fold(all); few {
 		all = slices.DeleteFunc(all, func(d reading) bool {
-			return !d.shown && d.kind != NodeDown && (d.scope == ScopeNode || d.scope == ScopePair)
+			return !d.shown && !d.alone && d.kind != NodeDown && (d.scope == ScopeNode || d.scope == ScopePair)
 		})
 	}
 	return all
+}
+
+// onlySpeaker is the node whose agents alone report, -1 where there is none such. The server lives
+// there, or its agents have the only way to it.
+func (p *picture) onlySpeaker() int {
+	only := -1
+	for i, speaks := range p.speaks {
+		n := int(p.nodeOf[i])
+		if !speaks || n == only {
+			continue
+		}
+		if only >= 0 {
+			return -1
+		}
+		only = n
+	}
+	return only
+}
+
+// desert reads a node that alone reports by what it does not reach: nobody tells of the way back.
+// That the others are not heard says that it is broken as well.
+func (d *reading) desert() {
+	d.alone, d.cause, d.eliminated = true, CauseUnknown, false
+	switch {
+	case d.cells.at(hh, out) == broken:
+		d.kind, d.shape, d.severity, d.network = NodeUnreachable, shapeCut, Critical, "host"
+	case d.kind == PodEgressBlocked:
+		d.kind, d.shape = ForwardingBroken, shapeForward
+	}
 }
 
 // fewSpeak reports whether most of the agents that should report do not: what the few others see of

@@ -58,6 +58,10 @@ func (p *picture) nodeWords(d *reading) (string, string) {
 		return fmt.Sprintf("%s is down or cut off: neither of its agents reports and no other node reaches it. Check its power, VM, network link and kubelet.", n),
 			fmt.Sprintf("kubectl describe node %s", n)
 	case NodeUnreachable:
+		if d.alone {
+			return fmt.Sprintf("%s, whose agents alone still report, reaches no other node: it is cut off from all others, or they are down. Check its network interface, its address (a second owner?), its firewall and its switch port.", n),
+				"ip -s link; ip route; ip neigh"
+		}
 		return fmt.Sprintf("%s exchanges no packets with other nodes%s, yet it is alive and reports. Check its network interface, its address and its firewall.", n, lostWay(d.dir, n)),
 			"ip -s link; ip route; ip neigh"
 	case OverlayBroken:

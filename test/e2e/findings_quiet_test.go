@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -136,5 +137,44 @@ func flap(t *testing.T, c *cluster.Cluster, d time.Duration) {
 		if out, err := c.Lab.Run(node, "sh", "-ec", line); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+	}
+}
+
+// TestTheServersNodeIsCutOff breaks the one node whose trouble hides all others: the server hears that
+// node alone. It must say so from what that node knows, and blame no other.
+func TestTheServersNodeIsCutOff(t *testing.T) {
+	c := start(t, lab.Config{Nodes: 4}, cluster.Config{})
+	home := c.Lab.ServerPod().Node
+	for _, broken := range [][2]string{{"nic-down", "node_unreachable"}, {"dup-ip", "node_unreachable"}, {"iptables-flush", "forwarding_broken"}} {
+		t.Run(broken[0], func(t *testing.T) {
+			heal, err := c.Lab.Inject(t.Context(), broken[0], home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			for end := (time.Time{}); end.IsZero() || time.Now().Before(end); pause(t.Context()) {
+				for _, f := range findings(t, c) {
+					if f.Kind != broken[1] || !slices.Equal(f.Location.Nodes, []string{lab.NodeName(home)}) {
+						t.Errorf("says %s/%s %v: %s", f.Kind, f.Cause, f.Location.Nodes, f.Summary)
+					} else if end.IsZero() {
+						end = time.Now().Add(afterwards)
+						t.Logf("FIGURE after %.1f s: %s", time.Since(began).Seconds(), f.Summary)
+					}
+				}
+				if end.IsZero() && time.Since(began) > patience {
+					t.Error("nothing is said")
+					break
+				}
+			}
+			if err := heal(); err != nil {
+				t.Error(err)
+			}
+			for began := time.Now(); !quietNow(t, c); pause(t.Context()) {
+				if time.Since(began) > patience {
+					t.Fatalf("still found after healing: %+v", findings(t, c))
+				}
+			}
+			awaitAllOK(t, c)
+		})
 	}
 }

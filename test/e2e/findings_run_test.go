@@ -70,9 +70,10 @@ func judge(t *testing.T, c *cluster.Cluster, v *verdict, limit time.Duration) (s
 	return s
 }
 
-// cutsServer are faults of a node that take the server with them where it lives: then nobody is heard
-// any more, and that is what must be said (TestSilenceOfAllIsTheServersFault of mesh/diagnose).
-var cutsServer = []string{"node-dead", "nic-down", "nm-cni0-down", "nm-cni0-noaddr", "iptables-flush", "ip-forward-0", "docker0-overlaps-nodenet", "firewalld", "input-drop"}
+// cutsServer are faults of a node that take the server with them where it lives: then that node alone
+// is heard, or nobody, and that is what must be said (TestTheServersNodeIsCutOff, and
+// TestSilenceOfAllIsTheServersFault of mesh/diagnose).
+var cutsServer = []string{"node-dead", "dup-ip", "nic-down", "nm-cni0-down", "nm-cni0-noaddr", "iptables-flush", "ip-forward-0", "docker0-overlaps-nodenet", "firewalld", "input-drop"}
 
 // places are the nodes at which a fault is tried, by chance.
 func (v *verdict) places(c *cluster.Cluster) []int {
