@@ -202,13 +202,26 @@ func (j *jsonBuf) probe(s *probe.Status) {
 	if s.BadFlows != 0 {
 		j.raw(`,"bad_flows":"`)
 		j.raw(badFlows(s.BadFlows))
-		j.raw(`"`)
+		j.raw(`","dead_flows":[`)
+		j.flows(s.BadFlows)
+		j.raw("]")
 	}
 	if s.MaxBytes > 0 {
 		j.raw(`,"max_bytes":`)
 		j.int(int(s.MaxBytes))
 	}
 	j.raw("}")
+}
+
+// flows lists the source ports that lose everything, by number from 0.
+func (j *jsonBuf) flows(set uint16) {
+	for first := true; set != 0; set &= set - 1 {
+		if !first {
+			j.raw(",")
+		}
+		first = false
+		j.int(bits.TrailingZeros16(set))
+	}
 }
 
 // badFlows says how many of the source ports lose everything, for instance "3 of 16".

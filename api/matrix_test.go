@@ -205,7 +205,7 @@ func TestEveryPathHasItsKeysAndUnknownFiguresAreLeftOut(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(body, `"udp":{"state":"degraded","loss":0.19,"forward_loss":0.19,"return_loss":0,"rtt_ms":1.`) || !strings.Contains(body, `"bad_flows":"3 of 16"`) ||
+	if !strings.Contains(body, `"udp":{"state":"degraded","loss":0.19,"forward_loss":0.19,"return_loss":0,"rtt_ms":1.`) || !strings.Contains(body, `"bad_flows":"3 of 16","dead_flows":[0,4,8]`) ||
 		!strings.Contains(body, `"max_bytes":1400`) {
 		t.Error("figures are missing")
 	}

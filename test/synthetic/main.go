@@ -28,6 +28,7 @@ func main() {
 	nodes := flag.Int("nodes", 4, "number of nodes")
 	flag.IntVar(&w.zones, "zones", 2, "number of zones; 0 for none")
 	flag.BoolVar(&w.long, "long-names", false, "names of 253 characters")
+	flag.DurationVar(&w.every, "interval", 0, "time between two rows of an agent, at most a minute; as real agents when not given")
 	data := flag.String("data-dir", "", "`folder` for what the server keeps")
 	through := flag.String("through", "", "`URL` to which the agents post in place of the server's own")
 	verbose := flag.Bool("verbose", false, "show the server's log")

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,10 +21,12 @@ import (
 type world struct {
 	zones int
 	long  bool
+	every time.Duration // between two rows of an agent; 0 as real ones
 
 	agents []mesh.Agent
 	zoneOf map[string]string // by node
 	table  *mesh.Table
+	same   [mesh.Networks]*mesh.Row // what most agents of a network say, in a big mesh; nil until somebody says it
 	codec  *mesh.Codec
 	boot   time.Time
 
@@ -66,8 +68,11 @@ func (w *world) agent(n int, network mesh.Network) mesh.Agent {
 	return a
 }
 
-// interval is how often an agent reports when nothing changes, as real ones do.
+// interval is how often an agent reports when nothing changes, as real ones do unless a flag says otherwise.
 func (w *world) interval() time.Duration {
+	if w.every > 0 {
+		return w.every
+	}
 	return min(max(time.Second, time.Duration(len(w.agents)/2)*time.Second/20), 15*time.Second)
 }
 
@@ -150,6 +155,29 @@ func (w *world) row(i int) *mesh.Row {
 		return nil
 	}
 	w.sequence++
+	if w.likeMost(self) {
+		if w.same[self.Network] == nil {
+			w.same[self.Network] = w.measure(self)
+		}
+		row := *w.same[self.Network]
+		row.Source, row.Sequence = self, w.sequence
+		row.Seal()
+		return &row
+	}
+	return w.measure(self)
+}
+
+// likeMost reports whether an agent may say what all others of its network say: in a big mesh, as long as
+// nothing that is broken concerns it in particular. Making up 100 million cells a round takes minutes.
+func (w *world) likeMost(self mesh.Agent) bool {
+	return len(w.agents) > 4000 && w.noise == 0 && !slices.ContainsFunc(w.faults, func(f fault) bool {
+		return f.kind == "zone" || f.a == self.Node || f.b == self.Node
+	})
+}
+
+// measure is the row of an agent, with every cell made up. The path to itself is none to the server,
+// whatever a row says of it.
+func (w *world) measure(self mesh.Agent) *mesh.Row {
 	row := mesh.NewRow(self, w.table)
 	row.Sequence, row.Interval = w.sequence, w.interval()
 	for _, f := range w.faults {
@@ -159,9 +187,6 @@ func (w *world) row(i int) *mesh.Row {
 	}
 	for c := range w.table.Len() {
 		to := w.table.Dest(c).Key
-		if to == self.Key {
-			continue
-		}
 		status := w.status(self.Key, to)
 		row.Set(c, &status)
 		heard := w.heard(to, self.Key)
@@ -196,14 +221,21 @@ func (w *world) command(words []string) error {
 	default:
 		return fmt.Errorf("no such command %q", words[0])
 	}
+	clear(w.same[:])
 	close(w.changed)
 	w.changed = make(chan struct{})
 	return nil
 }
 
-// chance is a number of a pair of agents that stays the same.
+// chance is a number of a pair of agents that stays the same: FNV-1a without the garbage, since 5,000
+// nodes ask for it a hundred million times a round.
 func chance(a, b mesh.Key) uint32 {
-	h := fnv.New32a()
-	io.WriteString(h, a.String()+">"+b.String())
-	return h.Sum32()
+	h := uint32(2166136261)
+	for _, key := range [...]mesh.Key{a, b} {
+		for i := range len(key.Node) {
+			h = (h ^ uint32(key.Node[i])) * 16777619
+		}
+		h = (h ^ uint32('/'+key.Network)) * 16777619
+	}
+	return h
 }

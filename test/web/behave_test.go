@@ -90,6 +90,11 @@ func TestAFaultAppearsIsLitAndGoesAway(t *testing.T) {
 	if states := eval[[]string](p, "[...document.querySelectorAll('#card .path')].map(s => s.classList[1])"); !slices.Equal(states, []string{"ok", "failing", "ok", "failing"}) {
 		t.Errorf("the card's paths are %v", states)
 	}
+	p.says("#card .back h4", "The way back, node3 → node1")
+	if states := eval[[]string](p, "[...document.querySelectorAll('#card .back tbody tr')].map(s => s.className)"); !slices.Equal(states, []string{"ok", "failing", "ok", "failing"}) {
+		t.Errorf("the card's way back is %v", states)
+	}
+	p.says("#card", "reporting at 10.244.0.3")
 	p.run(chromedp.Click("#card .buttons button", chromedp.ByQuery))
 	p.says("#card h3", "node3 → node1")
 	p.says("#card", "node1 hears node3; all of the answers get lost on the way back.")
@@ -225,6 +230,17 @@ func TestManyNodesAreGroupedSearchedAndSorted(t *testing.T) {
 	p.await("document.querySelectorAll('#list tbody tr').length > 50")
 }
 
+func TestFlowsAreShownOneByOne(t *testing.T) {
+	s := serve(t, "-nodes", "3")
+	s.do("fault loss node1 node2")
+	p := open(t, s.url+"#from=node1&to=node2", desk)
+	p.says("#card .flows", "3 of 16 source ports lose everything")
+	if label := eval[string](p, "document.querySelector('#card .flows [role=img]').getAttribute('aria-label')"); label != "by source port: 1, 5, 9 of 16 lose everything" {
+		t.Errorf("the flows are called %q", label)
+	}
+	p.says("#card .way", "30 % of the requests get lost on the way from node1 to node2.")
+}
+
 func TestRoundTripsOnDemand(t *testing.T) {
 	s := serve(t, "-nodes", "4")
 	p := open(t, s.url+"#colour=host-to-host", desk)
@@ -263,11 +279,17 @@ func TestTheSliderShowsTheMomentBefore(t *testing.T) {
 	p.run(chromedp.MouseClickXY(x, y))
 	p.await("document.querySelectorAll('#card .path.ok').length === 4")
 	p.says("#card", "As it was at")
+	p.says("#card", "What the nodes read of themselves is not kept")
 	p.await("document.querySelector('#time .group button:last-child:not([disabled])')")
 	p.run(chromedp.Click("#time .group button:last-child", chromedp.ByQuery))
 	p.says("#headline", "12 of 56 paths between 4 nodes are failing")
 	p.await("document.querySelectorAll('#card .path.failing').length === 2")
 	p.says("#live", "live")
+	p.says("#card .trips figcaption", "round trip: 0.") // a moment every ten seconds
+	if label := eval[string](p, "document.querySelector('#card .trips svg').getAttribute('aria-label')"); !strings.Contains(label, "Round trips from node1 to node3, host → host, from ") {
+		t.Errorf("the chart is called %q", label)
+	}
+	p.await("document.querySelectorAll('#card .path.failing .trips .lost').length > 0")
 	for _, at := range []string{"2001-01-01T00:00:00Z", "yesterday"} {
 		p.expected = true
 		p.run(chromedp.Navigate(s.url+"#at="+at), chromedp.Reload())

@@ -39,6 +39,8 @@ func TestThePageInALab(t *testing.T) {
 	x, y := p.at("node1", "node3")
 	p.run(chromedp.MouseClickXY(x, y))
 	p.says("#card", "All of the requests get lost on the way from node1 to node3.")
+	p.says("#card", "Otherwise than on healthy nodes (2 compared)")
+	p.await("document.querySelector('#card .trips svg')")
 	p.shot("lab")
 	s.do("heal")
 	p.says("#headline", "All 56 paths between 4 nodes are ok.")

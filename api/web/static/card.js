@@ -1,13 +1,15 @@
-// The card of one pair: four paths, four probes each, in both directions.
-import { evidence } from './findings.js';
-import { KINDS, READ, clock, el, kindWords, mark, millis, percent, since, show, words } from './words.js';
+// The card of one pair: its paths with four probes each, the way back, both ends, what was before.
+import { pairNow, pairThen, pastOf } from './ask.js';
+import { ends } from './ends.js';
+import { pathSection } from './probes.js';
+import { KINDS, READ, clock, el, kindWords, mark, percent, show } from './words.js';
 
-const PROBES = ['udp', 'mtu', 'tcp', 'icmp'];
+const SOON = 2000, EVERY = 10000; // how old what is shown may be: the pair itself, what was before
 
 /** Card shows a pair and keeps it fresh while it is open. */
 export class Card {
   constructor(root, { close, turn, choose }) {
-    Object.assign(this, { root, close, turn, choose, pair: null, at: '', asked: 0 });
+    Object.assign(this, { root, close, turn, choose, pair: null, at: '', asked: 0, askedPast: 0, past: null, opened: new Map() });
   }
 
   /** open shows the pair from one node to another, null nothing. at is the moment, '' for now. */
@@ -18,19 +20,31 @@ export class Card {
     this.root.hidden = !pair;
     if (!pair) return this.root.replaceChildren();
     if (!same) {
+      this.past = null;
+      this.askedPast = 0;
       delete this.root.dataset.key;
       this.root.replaceChildren(this.head(), el('p', { class: 'note' }, 'Asking…'));
     }
     this.refresh();
   }
 
+  /** freshen asks again if it is time to. */
+  freshen() {
+    if (this.pair && Date.now() - this.asked > SOON) this.refresh();
+  }
+
   async refresh() {
     const { pair, at } = this;
     if (!pair || this.asking) return;
     this.asking = true;
+    this.asked = Date.now();
     try {
-      const known = await ask(pair, at);
-      if (this.pair === pair) this.draw(known);
+      const asksPast = this.asked - this.askedPast > EVERY;
+      const [known, past] = await Promise.all([at ? pairThen(pair, at) : pairNow(pair), asksPast ? pastOf(pair, at) : this.past]);
+      if (this.pair === pair) {
+        if (asksPast) Object.assign(this, { past, askedPast: this.asked });
+        this.draw(known);
+      }
     } catch (e) {
       if (this.pair === pair) this.fail(e.message);
     } finally {
@@ -53,88 +67,49 @@ export class Card {
         el('button', { type: 'button', onclick: () => this.close(), 'aria-label': 'Close' }, '✕')));
   }
 
-  draw({ paths, findings, changes, generated }) {
-    const now = Date.parse(generated);
-    show(this.root, JSON.stringify([this.pair, paths, findings, changes, Math.floor(now / 10000)]), () => [
+  draw(known) {
+    const { paths, back, findings, beside, generated } = known, now = Date.parse(generated), { changes, trips } = this.past;
+    const several = paths.some(p => p.family !== paths[0].family);
+    show(this.root, JSON.stringify([this.pair, { ...known, generated: Math.floor(now / 10000) }, this.past]), () => [
       this.head(),
       el('p', { class: 'note' }, this.at ? `As it was at ${clock(this.at)}.` : `As of ${clock(generated)}.`),
-      findings.length ? el('ul', { class: 'because' }, findings.map(f => el('li', {},
-        el('button', { type: 'button', class: 'link', onclick: () => this.choose(f.id) }, f.summary)))) : null,
-      READ.flatMap(k => paths.filter(p => p.path === KINDS[k]).map(p => path(p, this.pair, now, paths.some(o => o.family !== p.family)))),
+      this.found(findings),
+      READ.flatMap(k => paths.filter(p => p.path === KINDS[k]).map(p => pathSection(p, this.pair, now, several, trips, this.at))),
       paths.length ? null : el('p', {}, 'There is no path between these two: an agent has none to itself, nor to one that is not there.'),
-      ends(findings, this.pair),
-      past(changes),
+      wayBack(back, this.pair),
+      beside.length ? el('section', { class: 'part' }, el('h4', {}, 'Also found, but not on these paths'), this.found(beside)) : null,
+      ends(known, this.pair, now, (...a) => this.fold(...a)),
+      changed(changes, (...a) => this.fold(...a)),
     ].flat().filter(Boolean));
+  }
+
+  found(list) {
+    return list.length ? el('ul', { class: 'because' }, list.map(f => el('li', {},
+      el('button', { type: 'button', class: 'link', onclick: () => this.choose(f.id) }, f.summary)))) : null;
+  }
+
+  /** fold makes a part that can be folded away; what the reader did to it survives a redraw. */
+  fold(name, open, title, ...content) {
+    return el('details', { class: 'ends', open: this.opened.get(name) ?? open, ontoggle: e => this.opened.set(name, e.target.open) }, el('summary', {}, title), ...content);
   }
 }
 
-/** ends is what is known of the two nodes themselves: the evidence of the findings that concern them. */
-function ends(findings, { from, to }) {
-  const facts = findings.flatMap(f => f.evidence || []).filter(e => e.node === from || e.node === to || !e.node);
-  return facts.length ? el('details', { class: 'ends', open: true }, el('summary', {}, 'Evidence of both ends'),
-    el('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Evidence of both ends' }, evidence(facts))) : null;
+/** wayBack is the opposite direction in a line a path: whether only one way is broken must be seen at once. */
+function wayBack(paths, { from, to }) {
+  if (!paths.length) return null;
+  const udp = p => p.probes.udp, share = v => (v == null ? '–' : percent(v));
+  return el('section', { class: 'part back' },
+    el('h4', {}, `The way back, ${to} → ${from}`),
+    el('table', {},
+      el('thead', {}, el('tr', {}, ['path', 'state', 'lost', 'there', 'back'].map((t, i) => el('th', { scope: 'col', class: i > 1 ? 'n' : '' }, t)))),
+      el('tbody', {}, READ.flatMap(k => paths.filter(p => p.path === KINDS[k])).map(p => el('tr', { class: p.state },
+        el('th', { scope: 'row' }, kindWords(p.path)), el('td', {}, mark(p.state), p.state),
+        [udp(p).loss, udp(p).forward_loss, udp(p).return_loss].map(v => el('td', { class: 'n' }, share(v))))))));
 }
 
-/** past lists the last changes of the pair. */
-function past(changes) {
-  return changes.length ? el('details', { class: 'ends' }, el('summary', {}, `The last ${changes.length === 1 ? 'change' : `${changes.length} changes`}`),
+/** changed lists the last changes of the pair. */
+function changed(changes, fold) {
+  return changes.length ? fold('changes', false, `The last ${changes.length === 1 ? 'change' : `${changes.length} changes`}`,
     el('table', {}, el('tbody', {}, changes.map(c => el('tr', {}, el('td', {}, clock(c.at)), el('td', {}, kindWords(c.path)),
       el('td', {}, mark(c.from), c.from), el('td', {}, '→ ', mark(c.state), c.state)))))) : null;
 }
-
-/** changesOf are the last changes of a pair within an hour before a moment; none where no history is kept. */
-async function changesOf({ from, to }, at) {
-  const query = new URLSearchParams({ source: from, destination: to, limit: 1000 });
-  if (at) query.set('until', at);
-  try {
-    const answer = await fetch(`api/v1/history?${query}`, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
-    return answer.ok ? (await answer.json()).changes.slice(-12).reverse() : [];
-  } catch {
-    return []; // the paths themselves are what matters; that nobody answers, they say
-  }
-}
-
-async function ask({ from, to }, at) {
-  const query = new URLSearchParams({ state: 'all', source: from, destination: to });
-  if (at) query.set('at', at);
-  const answer = await fetch(`api/v1/matrix?${query}`, { cache: 'no-store', signal: AbortSignal.timeout(10000) });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.error || `the server answers ${answer.status}`);
-  return { paths: body.pairs, findings: body.findings.filter(f => !f.closed_at && concerns(f, from, to)), changes: await changesOf({ from, to }, at), generated: body.generated_at };
-}
-
-function concerns(f, from, to) {
-  return (f.paths || []).some(s => (!s.source || s.source === from) && (!s.destination || s.destination === to));
-}
-
-function path(p, pair, now, families) {
-  const direction = way(p, pair);
-  return el('section', { class: `path ${p.state}` },
-    el('h4', {}, mark(p.state), el('span', {}, kindWords(p.path)), families && el('small', {}, p.family),
-      el('small', { class: 'state' }, `${p.state} ${since(p.since, now)}`)),
-    direction && el('p', { class: 'way' }, direction),
-    el('table', {},
-      el('thead', {}, el('tr', {}, ['probe', 'state', 'lost', 'there', 'back', 'round trip', 'note'].map((t, i) => el('th', { scope: 'col', class: i > 1 && i < 6 ? 'n' : '' }, t)))),
-      el('tbody', {}, PROBES.map(name => probe(name, p.probes[name])))));
-}
-
-/** way says in which direction the path is broken, where somebody knows. */
-function way(p, { from, to }) {
-  const u = p.probes.udp;
-  if (u.state !== 'failing' && u.state !== 'degraded') return '';
-  const there = u.forward_loss, back = u.return_loss;
-  if (there >= 0.05 && !(back >= 0.05)) return `${there >= 0.995 ? 'All' : percent(there)} of the requests get lost on the way from ${from} to ${to}.`;
-  if (back >= 0.05 && !(there >= 0.05)) return `${to} hears ${from}; ${back >= 0.995 ? 'all' : percent(back)} of the answers get lost on the way back.`;
-  if (there >= 0.05 && back >= 0.05) return `${percent(there)} get lost on the way there, ${percent(back)} on the way back.`;
-  return u.state === 'failing' ? `Nothing comes back; whether ${to} hears ${from} is not known.` : '';
-}
-
-function probe(name, s) {
-  const share = v => (v == null ? '–' : percent(v));
-  const more = [s.error && words(s.error), s.max_bytes && name === 'mtu' && `up to ${s.max_bytes} bytes pass`, s.bad_flows && `${s.bad_flows} flows dead`].filter(Boolean).join('; ');
-  return el('tr', { class: s.state },
-    el('th', { scope: 'row' }, name), el('td', {}, mark(s.state), s.state),
-    [share(s.loss), share(s.forward_loss), share(s.return_loss), s.rtt_ms == null ? '–' : millis(s.rtt_ms)].map(t => el('td', { class: 'n' }, t)),
-    el('td', { class: 'more' }, more));
-}
-

@@ -68,7 +68,7 @@ function heard() {
   lost = lostWhy = '';
   if (!began) begin();
   render();
-  if (card.pair && Date.now() - card.asked > 1000) { card.asked = Date.now(); card.refresh(); }
+  card.freshen();
 }
 
 /** begin chooses what a big mesh opens with. */

@@ -71,7 +71,7 @@ export class Past {
   }
 
   say(moment) {
-    const text = moment ? `As it was at ${clock(moment)}` : `Now; ${count(this.steps.length, 'change')} in the last ${span(this.span)}`;
+    const text = moment ? `As it was at ${clock(moment)}` : `Now; ${count(this.steps.length, 'change')} in the last ${span(this.end - this.start)}`;
     if (this.when.textContent !== text) this.when.textContent = text;
     this.range.setAttribute('aria-valuetext', moment ? `${clock(moment)}, ${span(this.end - moment)} ago` : 'now');
   }
