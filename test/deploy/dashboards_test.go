@@ -241,41 +241,6 @@ func TestDashboardsAreConsistent(t *testing.T) {
 	}
 }
 
-// colours are the states', by the palette of Okabe and Ito, which people see apart who do not see red and green.
-var colours = map[string]string{"ok": "#009E73", "degraded": "#F0E442", "failing": "#D55E00", "unknown": "#808080"}
-
-// TestUnknownIsNeverGreen: every mapping of a state to a text has that state's colour, no threshold's
-// base is a good colour where there may be no news, and no series of unknown paths is coloured otherwise.
-func TestUnknownIsNeverGreen(t *testing.T) {
-	seen := map[string]int{}
-	for _, file := range dashboardFiles(t) {
-		content := read(file)
-		for _, colour := range regexp.MustCompile(`"(?:color|fixedColor)": "([a-z-]+)"`).FindAllStringSubmatch(content, -1) {
-			if colour[1] != "text" && colour[1] != "transparent" {
-				t.Errorf("%s: colour %s is not of the palette", file, colour[1])
-			}
-		}
-		for _, m := range regexp.MustCompile(`"color": "(#\w+)",\s*"index": \d+,\s*"text": "(\w+)"`).FindAllStringSubmatch(content, -1) {
-			if want := colours[m[2]]; want != "" && m[1] != want {
-				t.Errorf("%s: %s is %s", file, m[2], m[1])
-			}
-			seen[m[2]]++
-		}
-	}
-	for state := range colours {
-		if seen[state] < 3 {
-			t.Errorf("%s is shown %d times", state, seen[state])
-		}
-	}
-	for uid, b := range boards(t) {
-		for _, p := range b.panels {
-			if th := p.FieldConfig.Defaults.Thresholds; th != nil && len(th.Steps) > 0 && th.Steps[0].Color == colours["ok"] {
-				t.Errorf("%s: %s is green without news", uid, text(p.Title))
-			}
-		}
-	}
-}
-
 // TestDashboardsFitTheirConfigMaps: kubectl apply keeps a copy of the whole in an annotation, and all
 // annotations together have 256 KiB.
 func TestDashboardsFitTheirConfigMaps(t *testing.T) {
