@@ -92,8 +92,8 @@ func TestACauseByChanceExplainsWhatLooksWorse(t *testing.T) {
 }
 
 // Where the server stands behind a broken node hardly anybody is heard, and those few see the others
-// from one side only.
-func TestFewWitnessesBlameNobody(t *testing.T) {
+// from one side only: they tell of themselves, and of nobody else.
+func TestFewWitnessesBlameNobodyElse(t *testing.T) {
 	const k, o = 0, 3
 	w := newWorld(t, 7, nil)
 	w.evidence = true
@@ -105,7 +105,12 @@ func TestFewWitnessesBlameNobody(t *testing.T) {
 		silent: func(at place) bool { return at.node != k },
 	})
 	w.run(14 * time.Second)
-	w.onlyEver()
+	w.onlyEver(ForwardingBroken)
+	for _, f := range w.seen {
+		if len(f.Location.Nodes) != 1 || f.Location.Nodes[0] != w.names[k] {
+			t.Errorf("blames %v: %s", f.Location.Nodes, f.Summary)
+		}
+	}
 }
 
 // A fault of a node is said although one of its pairs has a cause of its own.
