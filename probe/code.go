@@ -33,12 +33,13 @@ const (
 	CodeLoss                        // some probes lost, others fine
 	CodeSlow                        // round trip far above this path's own baseline
 	CodeOther                       // none of the above
-	Codes               = 18
+	CodeWaiting                     // no answer yet, and late: slow or lost
+	Codes               = 19
 )
 
 var codeNames = [Codes]string{
 	"", "timeout", "refused", "host_unreachable", "net_unreachable", "not_permitted", "no_buffers", "invalid_route",
-	"message_too_big", "address_conflict", "key_mismatch", "hung", "reset", "bad_answer", "off", "loss", "slow", "other",
+	"message_too_big", "address_conflict", "key_mismatch", "hung", "reset", "bad_answer", "off", "loss", "slow", "other", "waiting",
 }
 
 // String returns the class as it stands in JSON and metrics; CodeNone is the empty string.

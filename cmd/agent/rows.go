@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"netchecker/mesh"
+	"netchecker/probe/service"
 )
 
 // rowInterval is how often an agent of a mesh of n nodes sends its row when nothing changes:
@@ -141,4 +142,5 @@ func (a *Agent) adopt(roster *mesh.Roster) {
 	}
 	a.plan.Store(p)
 	a.engine.SetTargets(p.targets)
+	a.watch.SetInterval(service.IntervalFor(p.nodes))
 }

@@ -1,6 +1,12 @@
 package service
 
-import "time"
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"netchecker/probe"
+)
 
 const (
 	// overdue is when a probe without an answer is doubted: its target is probed again at once,
@@ -8,9 +14,8 @@ const (
 	overdue = 300 * time.Millisecond
 	// burstGap parts the probes that confirm a doubt.
 	burstGap = 100 * time.Millisecond
-	// alarmAfter is how old the last probe of a target must be for the doubt of another to have it
-	// probed besides.
-	alarmAfter = time.Second
+	// alarmGap parts the last probe of a target from the one that it is sent for another's doubt.
+	alarmGap = 500 * time.Millisecond
 	// maxInFlight bounds the probes of one target under way, so that a dead one with a long limit
 	// does not take all of Width.
 	maxInFlight = 4
@@ -24,10 +29,25 @@ type target struct {
 	next     time.Time // when the next regular probe is due
 	burst    int       // confirmations still to send
 	burstAt  time.Time // when the next of them is due
-	inFlight int
-	doubtAt  time.Time // when the regular probe under way becomes overdue; zero when that does not matter
+	flights  []*flight // in the order in which they were sent
 	last     time.Time // when the last probe was sent
+	answered time.Time // when the last probe was sent that was answered well
+	doubted  bool      // confirmations were asked for since
 	alarmed  bool      // a first doubt that the others have not been told of
+}
+
+// flight is one probe under way.
+type flight struct {
+	sent time.Time
+	// slept is how long the Watch had overslept when it was sent.
+	slept time.Duration
+	// connected says that a TCP connection stands; the probe's own goroutine sets it.
+	connected atomic.Bool
+}
+
+// waits is how long a probe has been under way while we were awake to see its answer.
+func (f *flight) waits(now time.Time, slept time.Duration) time.Duration {
+	return now.Sub(f.sent) - (slept - f.slept)
 }
 
 // confirms reports whether a confirmation is due.
@@ -35,20 +55,46 @@ func (t *target) confirms(now time.Time) bool { return t.burst > 0 && !t.burstAt
 
 // due reports whether a probe is to be sent now.
 func (t *target) due(now time.Time) bool {
-	if !t.doubtAt.IsZero() && !t.doubtAt.After(now) {
-		t.doubtAt = time.Time{}
-		t.confirm(failAfter, now) // the overdue one is the first of them
-		t.alarmed = true
-	}
-	return t.inFlight < maxInFlight && (t.confirms(now) || !t.next.After(now))
+	return len(t.flights) < maxInFlight && (t.confirms(now) || !t.next.After(now))
 }
 
-// confirm asks for n results at once, of which those under way are a part; 0 calls off what is
-// not yet sent.
+// look doubts the first probe that is overdue and notes those that are late by now; it reports whether
+// the state or its code changed.
+func (t *target) look(now time.Time, slept time.Duration) (changed bool) {
+	waiting, connected := t.awaited(now, slept)
+	return t.wait(waiting, connected, now)
+}
+
+// awaited counts the probes whose answer is late by now, and says whether one of them is connected. The
+// first that is overdue has others sent at once. One after which another was answered is lost and no
+// longer awaited.
+func (t *target) awaited(now time.Time, slept time.Duration) (late int, connected bool) {
+	for _, f := range t.flights {
+		if !f.sent.After(t.answered) {
+			continue
+		}
+		waits := f.waits(now, slept)
+		if waits >= overdue && t.doubtful() {
+			t.doubted, t.alarmed = true, true
+			t.confirm(failAfter, now) // the overdue one is the first of them
+		}
+		if waits >= SlowAfter {
+			late++
+			connected = connected || f.connected.Load()
+		}
+	}
+	return late, connected
+}
+
+// doubtful reports whether an overdue answer would be news.
+func (t *target) doubtful() bool { return !t.doubted && t.state != probe.Failing && t.slow == 0 }
+
+// confirm asks for n results at once, of which those under way are a part that are not lost; 0 calls
+// off what is not yet sent.
 func (t *target) confirm(n int, now time.Time) {
 	if n == 0 {
 		t.burst = 0
-	} else if missing := n - t.inFlight; missing > t.burst {
+	} else if missing := n - t.pending(); missing > t.burst {
 		if t.burst == 0 {
 			t.burstAt = now
 		}
@@ -56,9 +102,19 @@ func (t *target) confirm(n int, now time.Time) {
 	}
 }
 
+// pending is how many probes under way are not lost.
+func (t *target) pending() (n int) {
+	for _, f := range t.flights {
+		if f.sent.After(t.answered) {
+			n++
+		}
+	}
+	return n
+}
+
 // started notes that a probe was sent.
-func (t *target) started(now time.Time, regular bool, interval time.Duration) {
-	t.inFlight++
+func (t *target) started(f *flight, now time.Time, regular bool, interval time.Duration) {
+	t.flights = append(t.flights, f)
 	t.last = now
 	if !regular {
 		t.burst--
@@ -69,32 +125,37 @@ func (t *target) started(now time.Time, regular bool, interval time.Duration) {
 		t.next = t.next.Add(behind / interval * interval)
 	}
 	t.next = t.next.Add(interval)
-	if t.bad < failAfter {
-		t.doubtAt = now.Add(overdue)
-	}
 }
 
-// ended notes that a probe is over.
-func (t *target) ended(regular bool) {
-	t.inFlight--
-	if regular {
-		t.doubtAt = time.Time{}
+// ended notes that a probe is over, well or not.
+func (t *target) ended(f *flight, well bool) {
+	t.flights = slices.DeleteFunc(t.flights, func(other *flight) bool { return other == f })
+	if well {
+		t.doubted = false
+		if f.sent.After(t.answered) {
+			t.answered = f.sent
+		}
 	}
 }
 
 // earliest returns wake, or the moment before it at which this target has something to do.
-func (t *target) earliest(wake time.Time) time.Time {
-	times := [...]struct {
-		at  time.Time
-		may bool
-	}{
-		{t.doubtAt, !t.doubtAt.IsZero()},
-		{t.burstAt, t.burst > 0 && t.inFlight < maxInFlight},
-		{t.next, t.inFlight < maxInFlight},
+func (t *target) earliest(wake, now time.Time, slept time.Duration) time.Time {
+	sooner := func(at time.Time) {
+		if at.Before(wake) {
+			wake = at
+		}
 	}
-	for _, x := range times {
-		if x.may && x.at.Before(wake) {
-			wake = x.at
+	if len(t.flights) < maxInFlight {
+		sooner(t.next)
+		if t.burst > 0 {
+			sooner(t.burstAt)
+		}
+	}
+	for _, f := range t.flights {
+		for _, after := range [...]time.Duration{overdue, SlowAfter} {
+			if left := after - f.waits(now, slept); left > 0 {
+				sooner(now.Add(left))
+			}
 		}
 	}
 	return wake

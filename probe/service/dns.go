@@ -17,23 +17,29 @@ import (
 	"netchecker/probe"
 )
 
-// DNSLimit is how long a DNS server may take. Resolvers wait 5 s for one try, so an answer after
-// 3 s is slow and not gone.
-const DNSLimit = 5 * time.Second
+const (
+	// DNSLimit is how long a DNS server may take to answer over TCP. Resolvers wait 5 s for one try, so an
+	// answer after 3 s is slow and not gone.
+	DNSLimit = 5 * time.Second
+	// DatagramLimit is the same over UDP, where nothing tells a slow server from a lost packet: the most
+	// impatient of the usual resolvers (musl) asks again after it. What connects over TCP and answers
+	// later than this is known to be slow.
+	DatagramLimit = 2500 * time.Millisecond
+)
 
 // DNS asks a server for the A records of a name that must exist, on a new socket, kind being
 // probe.ServiceDNSUDP or probe.ServiceDNSTCP. An answer without records is a good one: it proves
 // that the server knows the name, which may be an IPv6 one.
 func DNS(ctx context.Context, server netip.AddrPort, name, kind string) Result {
-	ctx, cancel := context.WithTimeout(ctx, DNSLimit)
+	exchange, limit := askUDP, DatagramLimit
+	if kind == probe.ServiceDNSTCP {
+		exchange, limit = askTCP, DNSLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	q, err := newQuestion(name)
 	if err != nil {
 		return wrong(0, shorten(err.Error()))
-	}
-	exchange := askUDP
-	if kind == probe.ServiceDNSTCP {
-		exchange = askTCP
 	}
 	start := time.Now()
 	rcode, connected, err := exchange(ctx, server, q)
@@ -136,15 +142,14 @@ func askUDP(ctx context.Context, server netip.AddrPort, q question) (dnsmessage.
 }
 
 func askTCP(ctx context.Context, server netip.AddrPort, q question) (dnsmessage.RCode, bool, error) {
-	d := net.Dialer{KeepAlive: -1}
-	conn, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, server)
+	conn, err := dial(ctx, "tcp", server.String())
 	if err != nil {
 		return 0, false, err
 	}
 	defer conn.Close()
 	defer boundBy(ctx, conn)()
-	if err := conn.SetLinger(0); err != nil { // leave no TIME_WAIT behind
-		return 0, true, err
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else it leaves a TIME_WAIT behind
 	}
 	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(q.packed))), q.packed...)); err != nil {
 		return 0, true, err

@@ -32,7 +32,7 @@ func HTTP(ctx context.Context, url string, timeout time.Duration, roots *x509.Ce
 	if !strings.Contains(url, "://") { // the flag's help always said host:port/path
 		target = "http://" + url
 	}
-	x := get(ctx, target, true, roots)
+	x := get(ctx, target, true, (&net.Dialer{KeepAlive: -1}).DialContext, roots)
 	out := probe.HTTPResult{URL: url, HTTPCode: x.status}
 	if x.err == nil {
 		out.ConnectionResult = 1
@@ -75,7 +75,7 @@ func milliseconds(from, to time.Time) int {
 func getService(ctx context.Context, url string) Result {
 	ctx, cancel := context.WithTimeout(ctx, ConnectLimit)
 	defer cancel()
-	x := get(ctx, url, false, nil)
+	x := get(ctx, url, false, dial, nil)
 	rtt := x.phases.end.Sub(x.phases.start)
 	switch {
 	case x.err != nil:
@@ -98,7 +98,10 @@ type phases struct {
 	start, lookup, lookedUp, dial, connected, wrote, firstByte, end time.Time
 }
 
-func get(ctx context.Context, url string, redirects bool, roots *x509.CertPool) (x exchange) {
+// dialer connects to an address, as net.Dialer's DialContext does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+func get(ctx context.Context, url string, redirects bool, dial dialer, roots *x509.CertPool) (x exchange) {
 	w := stopwatch{phases: phases{start: time.Now()}}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), http.MethodGet, url, nil)
 	if err != nil {
@@ -106,7 +109,7 @@ func get(ctx context.Context, url string, redirects bool, roots *x509.CertPool) 
 	}
 	// No proxy, no kept connection, no HTTP/2: the path itself is probed, each time anew.
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-		DialContext:     (&net.Dialer{KeepAlive: -1}).DialContext,
+		DialContext:     dial,
 		TLSClientConfig: &tls.Config{RootCAs: roots},
 		TLSNextProto:    map[string]func(string, *tls.Conn) http.RoundTripper{}}
 	defer transport.CloseIdleConnections()

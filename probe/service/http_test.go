@@ -28,7 +28,8 @@ func TestTheHTTPProbeTellsItsPhasesApart(t *testing.T) {
 	if got.URL != server.URL || got.ConnectionResult != 1 || got.HTTPCode != 200 {
 		t.Errorf("%+v", got)
 	}
-	if got.ServerProcessing < 60 || got.ContentTransfer < 60 || got.Total < got.ServerProcessing+got.ContentTransfer {
+	// The first byte may be read late, and what is left of the pause is then shorter.
+	if got.ServerProcessing < 60 || got.ContentTransfer < 30 || got.Total < got.ServerProcessing+got.ContentTransfer {
 		t.Errorf("phases %+v", got)
 	}
 	if got.DNSLookup != 0 || got.Connect != got.TCPConnection {

@@ -9,9 +9,13 @@ import (
 	"netchecker/probe"
 )
 
-// ConnectLimit is how long a TCP handshake, or a whole HTTP exchange, may take: the first repeat
-// of a lost SYN goes out after 1 s and the second after 3 s.
-const ConnectLimit = 3 * time.Second
+const (
+	// ConnectLimit is how long a whole HTTP exchange may take, or a name's lookup and the handshake.
+	ConnectLimit = 3 * time.Second
+	// HandshakeLimit is how long the handshake with an address may take. The first repeat of a lost SYN
+	// goes out after 1 s, and a kernel answers at once: whoever has not answered both never will.
+	HandshakeLimit = 1300 * time.Millisecond
+)
 
 // Probe probes a target once, by its kind, on a new socket.
 func Probe(ctx context.Context, t Target) Result {
@@ -36,7 +40,7 @@ func TCP(ctx context.Context, address string) Result {
 	ctx, cancel := context.WithTimeout(ctx, ConnectLimit)
 	defer cancel()
 	start := time.Now()
-	conn, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", address)
+	conn, err := dial(ctx, "tcp", address)
 	rtt := time.Since(start)
 	if err != nil {
 		return failed(ctx, err, false)
@@ -46,4 +50,13 @@ func TCP(ctx context.Context, address string) Result {
 	}
 	conn.Close()
 	return answered(rtt)
+}
+
+// dial is the Dialer's for probes. With a name the lookup counts too, and ctx bounds both.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{KeepAlive: -1}
+	if _, err := netip.ParseAddrPort(address); err == nil {
+		d.Timeout = HandshakeLimit
+	}
+	return d.DialContext(ctx, network, address)
 }

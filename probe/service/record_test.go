@@ -45,6 +45,7 @@ func TestTheLastResultsDecideTheState(t *testing.T) {
 		{"three lost of twelve is loss", "gggtgggtgggt", probe.Degraded, probe.CodeLoss, 2},
 		{"three lost of nine is too few to say", "ggtggtggt", probe.OK, probe.CodeNone, 2},
 		{"what was lost while failing is no loss afterwards", "gggggggtttgg", probe.OK, probe.CodeNone, 0},
+		{"three that are lost or late are degraded", "gggtst", probe.Degraded, probe.CodeTimeout, 2},
 		{"old loss leaves the window", "gtgtgtgggggggggggggggggggg", probe.OK, probe.CodeNone, 0},
 	} {
 		t.Run(c.says, func(t *testing.T) {
@@ -83,5 +84,48 @@ func TestAChangeOfTheCodeIsAChange(t *testing.T) {
 	}
 	if want := "x--xx-"; got.String() != want {
 		t.Errorf("changes %s, want %s", got.String(), want)
+	}
+}
+
+func TestWhatIsAwaitedCountsAndIsCalledSo(t *testing.T) {
+	for _, c := range []struct {
+		says, results string
+		waiting       int
+		connected     bool
+		state         probe.State
+		code          probe.Code
+	}{
+		{"two late ones say nothing", "gg", 2, false, probe.OK, probe.CodeNone},
+		{"three do", "gg", 3, false, probe.Degraded, probe.CodeWaiting},
+		{"with a connection", "gg", 3, true, probe.Degraded, probe.CodeHung},
+		{"a lost one counts with them, and is what is known", "ggt", 2, false, probe.Degraded, probe.CodeTimeout},
+		{"so does a slow one", "ggs", 2, true, probe.Degraded, probe.CodeSlow},
+		{"a failure stays one", "ggttt", 3, true, probe.Failing, probe.CodeTimeout},
+		{"also from the start", "", 3, false, probe.Degraded, probe.CodeWaiting},
+		{"and nothing is known of what has not answered yet", "", 2, false, probe.Unknown, probe.CodeNone},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			var r record
+			for _, res := range results(c.results) {
+				r.add(res, time.Unix(0, 0))
+			}
+			was := r.state
+			if changed := r.wait(c.waiting, c.connected, time.Unix(1, 0)); changed != (c.state != was) {
+				t.Errorf("changed %v", changed)
+			}
+			if r.state != c.state || r.code != c.code {
+				t.Errorf("%v, code %q, want %v, %q", r.state, r.code, c.state, c.code)
+			}
+			if c.state != probe.Degraded {
+				return
+			}
+			r.waiting = 0
+			if r.add(results("g")[0], time.Unix(2, 0)); r.state != probe.Degraded {
+				t.Errorf("%v after one good answer", r.state)
+			}
+			if r.add(results("g")[0], time.Unix(3, 0)); r.state != probe.OK {
+				t.Errorf("%v after two", r.state)
+			}
+		})
 	}
 }

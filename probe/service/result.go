@@ -37,6 +37,11 @@ func answered(rtt time.Duration) Result {
 	return Result{State: probe.OK, RTT: rtt}
 }
 
+// late reports whether it was time that decided.
+func (r Result) late() bool {
+	return r.Code == probe.CodeSlow || r.Code == probe.CodeTimeout || r.Code == probe.CodeHung
+}
+
 // wrong is the result of an answer that is not the one wanted.
 func wrong(rtt time.Duration, detail string) Result {
 	return Result{State: probe.Failing, Code: probe.CodeBadAnswer, RTT: rtt, Detail: detail}

@@ -2,19 +2,18 @@ package service
 
 import (
 	"context"
-	"hash/maphash"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"netchecker/probe"
 )
 
 // Config says how a Watch works. The zero value is usable.
 type Config struct {
-	// Interval is how often each target is probed; 0 means DefaultInterval.
+	// Interval is how often each target is probed; 0 means DefaultInterval, see IntervalFor.
 	Interval time.Duration
 	// Width is how many probes may be under way at once; 0 means 64. Each is one socket.
 	Width int
@@ -22,34 +21,27 @@ type Config struct {
 	Prober func(ctx context.Context, t Target) Result
 }
 
-// DefaultInterval is how often a service is probed when nobody says otherwise.
-const DefaultInterval = 5 * time.Second
-
 // Watch probes a set of targets for as long as Run runs, each on its own beat within the interval.
 // A result that contradicts the state is confirmed at once: a service is failing when 3 probes in
-// a row failed, and well again after 2 good ones. Its methods may be called concurrently.
+// a row failed, degraded when 3 in a row are late or lost, and well again after 2 good ones. Its
+// methods may be called concurrently.
 type Watch struct {
 	prober  func(context.Context, Target) Result
 	width   int
-	seed    maphash.Seed // agents probe the same servers, each at moments of its own
+	begin   float64 // where in the interval the first target has its beat
 	changed chan struct{}
 	kick    chan struct{} // the targets or the interval changed
 
 	mu       sync.Mutex // guards all below
 	interval time.Duration
-	targets  []*target // in the order of SetTargets
-}
-
-// outcome is what a probe's goroutine hands back.
-type outcome struct {
-	target  *target
-	regular bool
-	result  Result
+	targets  []*target     // in the order of SetTargets
+	wake     time.Time     // when Run is to wake at the latest; zero before it runs
+	slept    time.Duration // how long it has overslept, all in all
 }
 
 // New returns a Watch without targets; it does nothing before Run.
 func New(c Config) *Watch {
-	w := &Watch{prober: c.Prober, width: c.Width, interval: c.Interval, seed: maphash.MakeSeed(),
+	w := &Watch{prober: c.Prober, width: c.Width, interval: c.Interval, begin: rand.Float64(),
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1)}
 	if w.prober == nil {
 		w.prober = Probe
@@ -75,14 +67,14 @@ func (w *Watch) SetTargets(targets []Target) {
 	next := make([]*target, 0, len(targets))
 	names := make(map[string]bool, len(targets))
 	now := time.Now()
-	for _, t := range targets {
+	for i, t := range targets {
 		if names[t.Name] || len(next) == MaxTargets {
 			continue
 		}
 		names[t.Name] = true
 		known := old[t]
 		if known == nil {
-			known = &target{Target: t, next: now.Add(w.offset(t))}
+			known = &target{Target: t, next: now.Add(w.offset(i))}
 		}
 		next = append(next, known)
 	}
@@ -94,8 +86,7 @@ func (w *Watch) SetTargets(targets []Target) {
 	notify(w.changed)
 }
 
-// SetInterval changes how often each target is probed, from its next probe on: in a big mesh the
-// servers probed here would otherwise have little else to do.
+// SetInterval changes how often each target is probed, from now on.
 func (w *Watch) SetInterval(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,17 +95,19 @@ func (w *Watch) SetInterval(d time.Duration) {
 	}
 	w.interval = d
 	now := time.Now()
-	for _, t := range w.targets {
-		if soonest := now.Add(w.offset(t.Target)); t.next.After(soonest) {
-			t.next = soonest
-		}
+	for i, t := range w.targets {
+		t.next = now.Add(w.offset(i))
 	}
 	notify(w.kick)
 }
 
-// offset is the target's place within the interval.
-func (w *Watch) offset(t Target) time.Duration {
-	return time.Duration(maphash.Comparable(w.seed, t) % uint64(w.interval))
+// offset is the place of target i within the interval: each as far from those before it as can be, by the
+// golden section, so that what breaks a few neighbours of the list is seen by one of them soon. Agents
+// probe the same servers, each from a beginning of its own.
+func (w *Watch) offset(i int) time.Duration {
+	const section = 0.6180339887498949
+	_, place := math.Modf(w.begin + section*float64(i))
+	return time.Duration(place * float64(w.interval))
 }
 
 // Changed is signalled after the state or the code of any target, or the set of targets, changed.
@@ -134,103 +127,6 @@ func (w *Watch) Snapshot() []probe.Service {
 		}
 	}
 	return out
-}
-
-// Run probes until ctx ends, and returns nil when the last probe has ended with it.
-func (w *Watch) Run(ctx context.Context) error {
-	outcomes := make(chan outcome, w.width)
-	var g errgroup.Group
-	g.SetLimit(w.width)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return g.Wait()
-		case <-w.kick:
-		case o := <-outcomes:
-			w.take(o)
-		case <-timer.C:
-		}
-		timer.Reset(w.launch(ctx, &g, outcomes))
-	}
-}
-
-// launch starts what is due and returns the time until something else is.
-func (w *Watch) launch(ctx context.Context, g *errgroup.Group, outcomes chan<- outcome) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	now := time.Now()
-	wake := now.Add(w.interval)
-	// When more is due than fits, who has waited longest comes first.
-	queue := slices.SortedFunc(slices.Values(w.targets), func(a, b *target) int {
-		return a.earliest(wake).Compare(b.earliest(wake))
-	})
-	for _, t := range queue {
-		for t.due(now) {
-			w.alarm(now)
-			regular := !t.confirms(now)
-			start := func() error {
-				o := outcome{t, regular, w.prober(ctx, t.Target)}
-				select {
-				case outcomes <- o:
-				case <-ctx.Done():
-				}
-				return nil
-			}
-			if !g.TryGo(start) {
-				return burstGap // all of Width is under way: outcomes will wake us before
-			}
-			t.started(now, regular, w.interval)
-		}
-	}
-	for _, t := range queue { // after all of them: one's doubt concerns the others
-		wake = t.earliest(wake)
-	}
-	return max(wake.Sub(now), time.Millisecond)
-}
-
-// take folds in one outcome.
-func (w *Watch) take(o outcome) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t, now := o.target, time.Now()
-	t.ended(o.regular)
-	if !slices.Contains(w.targets, t) {
-		return
-	}
-	if o.result.State == probe.Unknown { // ctx ended, or the probe cannot be sent
-		if o.result.Code == probe.CodeOff {
-			t.code, t.detail = probe.CodeOff, o.result.Detail
-		}
-		return
-	}
-	if t.add(o.result, now) {
-		notify(w.changed)
-	}
-	n := t.unsettled()
-	t.alarmed = t.alarmed || n > 0
-	t.confirm(n, now)
-	w.alarm(now)
-}
-
-// alarm has all targets probed at once, besides their regular beat, when one of them has come into
-// doubt: what breaks one way to a service mostly breaks others, and only all of them together tell what
-// it was.
-func (w *Watch) alarm(now time.Time) {
-	alarmed := false
-	for _, t := range w.targets {
-		alarmed = alarmed || t.alarmed
-		t.alarmed = false
-	}
-	if !alarmed {
-		return
-	}
-	for _, t := range w.targets {
-		if t.burst == 0 && t.inFlight == 0 && now.Sub(t.last) >= alarmAfter && !t.last.IsZero() {
-			t.confirm(1, now)
-		}
-	}
 }
 
 // notify signals a channel of capacity 1; a signal that nobody has taken yet says the same.
