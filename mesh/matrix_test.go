@@ -295,7 +295,16 @@ func TestADoubtingRowIsUnknownWhereItIsBadAndOKWhereAnswersCame(t *testing.T) {
 		return good()
 	}, nil)
 	r.Doubt = probe.DoubtDrops
+	r.Services = []probe.Service{{Name: "a", State: probe.Failing, Age: time.Minute}, {Name: "b", State: probe.Degraded}, {Name: "c", State: probe.OK, Age: time.Minute}}
 	c.put(r, epoch)
+	for _, a := range c.matrix.View(epoch).Agents() {
+		if a.Key == r.Source.Key && (a.Services[0].State != probe.Unknown || a.Services[1].State != probe.Unknown || a.Services[2].State != probe.OK) {
+			t.Errorf("services of a doubting agent: %+v", a.Services)
+		}
+	}
+	if r.Services[0].State != probe.Failing {
+		t.Error("the row itself was changed")
+	}
 	for p := range c.matrix.View(epoch).Paths(Filter{Source: "node1"}) {
 		want := probe.OK
 		if p.Destination.Network == Pod || p.Source.Network == Host {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"iter"
 	"math/bits"
+	"slices"
 	"time"
 
 	"netchecker/probe"
@@ -43,8 +44,22 @@ func (v *View) Agents() []AgentView {
 		out[i] = AgentView{Member: v.members[i], Report: v.reports[i]}
 		if e := v.entries[i]; e != nil {
 			out[i].LastReport, out[i].Via = e.received, e.via
-			out[i].Doubt, out[i].Services = e.row.Doubt, e.row.Services
+			out[i].Doubt, out[i].Services = e.row.Doubt, believed(e.row)
 			out[i].Evidence, out[i].EvidenceAt = e.evidence, e.evidenceAt
+		}
+	}
+	return out
+}
+
+// believed are the services of a row. What a doubting agent finds wrong with them may be its own fault.
+func believed(row *Row) []probe.Service {
+	if row.Doubt == 0 {
+		return row.Services
+	}
+	out := slices.Clone(row.Services)
+	for i := range out {
+		if out[i].State >= probe.Degraded {
+			out[i].State, out[i].Age = probe.Unknown, 0
 		}
 	}
 	return out
