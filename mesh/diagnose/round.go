@@ -54,7 +54,8 @@ type round struct {
 	pictures []*picture
 	dual     bool
 	found    []candidate
-	cut      *cutNodes // what explains trouble with services
+	cut      *cutNodes  // what explains trouble with services
+	asked    []*service // what agents say of services
 }
 
 func (r *round) run() []candidate {

@@ -11,12 +11,17 @@ import (
 	"netchecker/probe"
 )
 
-// serviceHold is how long a service must fail before it is said: it failed three times in a row
-// before anybody reported it.
-const serviceHold = 2 * time.Second
-
-// serviceHoldBare is serviceHold where no pattern is to be seen yet.
-const serviceHoldBare = 5 * time.Second
+const (
+	// serviceHold is how long a service must fail before it is said, where probes fail at once: of paths
+	// that broke with it agents have told by then.
+	serviceHold = 3 * time.Second
+	// serviceHoldLate is the same where the probes waited for answers in vain, as those of paths did.
+	serviceHoldLate = time.Second
+	// serviceHoldSlow is the same where it is slow: a server may stand still for a moment.
+	serviceHoldSlow = 2 * time.Second
+	// serviceHoldBare is serviceHold where no pattern is to be seen yet.
+	serviceHoldBare = 5 * time.Second
+)
 
 // service is what all agents say of one thing they depend on, which is reached in several ways.
 type service struct {
@@ -26,24 +31,12 @@ type service struct {
 	views []*serviceView
 }
 
-// serviceView is one way to a service.
-type serviceView struct {
-	target  string
-	address string
-	virtual bool // by a Service address, which every node translates itself
-	tcp     bool
-	// agents are who asks, in the order of the view; bad are those for whom it fails.
-	agents, bad []int
-	slow        []int
-	codes       [probe.Codes]int
-	details     map[string]int
-}
-
 // services finds services that fail although the network that leads to them is well.
 func (r *round) services() {
 	r.cut = r.cutOff()
 	before := len(r.found)
-	for _, s := range r.collect(r.cut) {
+	r.asked = r.collect(r.cut)
+	for _, s := range r.asked {
 		r.judgeService(s)
 	}
 	r.found = append(r.found[:before], mergeRules(r.found[before:])...)
@@ -150,12 +143,6 @@ func isDNS(s *probe.Service) bool {
 	return s.Kind == probe.ServiceDNSUDP || s.Kind == probe.ServiceDNSTCP
 }
 
-func newServiceView(s *probe.Service) *serviceView {
-	name := s.Name
-	return &serviceView{target: name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
-		virtual: hasToken(name, "vip", "clusterip", "service", "svc", "nodeport")}
-}
-
 func hasToken(name string, tokens ...string) bool {
 	for _, part := range splitName(name) {
 		if slices.Contains(tokens, part) {
@@ -190,39 +177,6 @@ func component(s *probe.Service) string {
 func isNumber(s string) bool {
 	return strings.Trim(s, "0123456789") == ""
 }
-
-func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, homes []string) {
-	failing := s.State == probe.Failing
-	_, at := r.View.Reported(i)
-	if began := at.Add(-s.Age); failing && cut.explains(r.View.Agent(i).Node, homes, began) {
-		return
-	}
-	if s.State == probe.Unknown {
-		return
-	}
-	v.agents = append(v.agents, i)
-	switch {
-	case failing:
-		v.bad = append(v.bad, i)
-		v.codes[min(s.Code, probe.Codes-1)]++
-		v.details[s.Detail]++
-	case s.State == probe.Degraded && s.Code == probe.CodeSlow:
-		v.slow = append(v.slow, i)
-	}
-}
-
-// most is the failure that most agents see.
-func (v *serviceView) most(codes ...probe.Code) bool {
-	hit := 0
-	for _, c := range codes {
-		hit += v.codes[c]
-	}
-	return hit > 0 && 2*hit > len(v.bad)
-}
-
-// all reports whether nearly everybody fails, none whether hardly anybody does.
-func (v *serviceView) all() bool  { return len(v.bad) > 0 && 10*len(v.bad) >= 8*len(v.agents) }
-func (v *serviceView) none() bool { return len(v.agents) > 0 && 5*len(v.bad) <= len(v.agents) }
 
 // nodesOf are the names of agents' nodes, and the networks they are on.
 func (r *round) nodesOf(agents []int) (names []string, networks [mesh.Networks]bool) {

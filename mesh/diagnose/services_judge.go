@@ -25,7 +25,7 @@ func (r *round) judgeService(s *service) {
 	}
 	bad := map[string][]int{} // node → agents with trouble
 	for _, v := range s.views {
-		for _, i := range v.bad {
+		for _, i := range slices.Concat(v.bad, v.waiting) {
 			n := r.View.Agent(i).Node
 			bad[n] = append(bad[n], i)
 		}
@@ -46,7 +46,7 @@ func (r *round) judgeService(s *service) {
 	together := map[verdict][]string{} // nodes that fail alike are one matter
 	var order []verdict
 	for _, n := range nodes {
-		if kind, cause, ok := r.nodeVerdict(s, n, virtual, direct); ok {
+		if kind, cause, ok := r.nodeVerdict(s, n); ok {
 			v := verdict{kind, cause}
 			if together[v] == nil {
 				order = append(order, v)
@@ -106,33 +106,12 @@ func (r *round) serviceEverywhere(s *service, virtual, direct []*serviceView) bo
 		return r.dnsBlocked(s, DNSTCPBlocked, direct, where)
 	case s.dns && anyView(s.views, func(v *serviceView) bool { return !v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return v.tcp && !v.none() }):
 		return r.dnsBlocked(s, DNSUDPBlocked, direct, where)
-	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.all() || v.tcp }):
+	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.late() || v.tcp }):
 		return r.serviceSlow(s, where, tell)
+	case everyView(direct, (*serviceView).late) || len(direct) == 0 && everyView(virtual, (*serviceView).late):
+		return tell(r.kindOf(s), CauseUnknown, "%s (%s) gives no node an answer in time while the mesh is fine, and it is not known yet whether it is slow or gone. Check the service itself.", title(s), where)
 	}
 	return false
-}
-
-// dnsBlocked enters a finding about one protocol of DNS that fails for everybody. Where all DNS pods
-// live on one node, that is the one place that all ways to them have in common.
-func (r *round) dnsBlocked(s *service, cause Cause, direct []*serviceView, where string) bool {
-	protocol, other, effect := "UDP", "TCP", "names are not resolved"
-	if cause == DNSTCPBlocked {
-		protocol, other, effect = "TCP", "UDP", "big answers fail"
-	}
-	text := fmt.Sprintf("DNS over %s fails from every node, over %s it works: %s. Open %s port 53 to the DNS pods (%s).", protocol, other, effect, protocol, where)
-	homes := r.cut.homes(direct)
-	if len(homes) != 1 {
-		r.enter(r.serviceFinding(s, nil, ScopeCluster, DNSFailing, cause, text))
-		return true
-	}
-	home := homes[0]
-	c := r.serviceFinding(s, homes, ScopeNode, DNSFailing, cause, fmt.Sprintf("%s Node %s, on which they all run, is what all ways to them have in common: check its firewall and the NetworkPolicies for them.", text, home))
-	c.Severity = Critical
-	if facts := r.filterFacts(s, home, cause); len(facts) > 0 {
-		c.Evidence, c.proof = append(facts, c.Evidence...), 2
-	}
-	r.enter(c)
-	return true
 }
 
 type teller func(kind Kind, cause Cause, text string, args ...any) bool
@@ -207,20 +186,26 @@ func addresses(list []*serviceView) string {
 }
 
 func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kind, cause Cause, text string) candidate {
-	c := candidate{class: fine, hold: serviceHold, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
+	c := candidate{class: fine, hold: serviceHoldLate, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
 	if cause == ServiceRulesMissing { // of whatever services: it is one matter
 		c.slot, c.variant = "rules\x00"+strings.Join(nodes, "\x00"), s.name
 	} else if scope == ScopeCluster {
 		c.slot = "service\x00" + s.name
 	}
 	c.Kind, c.Severity, c.Cause, c.Confidence, c.Summary = kind, Critical, cause, 0.8, text
+	switch {
+	case cause == CauseUnknown:
+		c.hold = serviceHoldBare
+	case anyView(s.views, (*serviceView).atOnce):
+		c.hold = serviceHold
+	case anyView(s.views, func(v *serviceView) bool { return len(v.slow) > 0 }):
+		c.hold = serviceHoldSlow
+	}
 	if cause != CauseUnknown {
 		c.proof = 1
-	} else {
-		c.hold = serviceHoldBare
 	}
 	for _, v := range s.views {
-		c.weight += len(v.bad) + len(v.slow)
+		c.weight += len(v.troubled())
 	}
 	c.Location = Location{Scope: scope, Nodes: nodes}
 	c.Check = "kubectl get endpointslices,pods -A -o wide"
@@ -232,10 +217,11 @@ func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kin
 		c.Check = "iptables -t nat -S KUBE-SERVICES; iptables -S; kubectl get pods -A -o wide -l k8s-app=kube-proxy"
 	}
 	for _, v := range s.views {
-		if len(v.bad) == 0 && len(v.slow) == 0 {
+		troubled := v.troubled()
+		if len(troubled) == 0 {
 			continue
 		}
-		names, networks := r.nodesOf(append(slices.Clone(v.bad), v.slow...))
+		names, networks := r.nodesOf(troubled)
 		who := ""
 		for n := range mesh.Network(mesh.Networks) {
 			if networks[n] != networks[1-n] && networks[n] {
@@ -249,8 +235,11 @@ func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kin
 			}
 		}
 		value := strings.TrimSpace(code.String() + " " + commonest(v.details))
-		if len(v.slow) > len(v.bad) {
+		switch {
+		case len(v.slow) > max(len(v.bad), len(v.waiting)):
 			value = probe.CodeSlow.String()
+		case len(v.waiting) > len(v.bad):
+			value = "no answer yet"
 		}
 		c.Evidence = append(c.Evidence, Fact{Node: enumerate(names), Fact: v.target + " " + v.address + who, Value: value, Expected: "an answer"})
 	}

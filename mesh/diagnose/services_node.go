@@ -2,37 +2,51 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 
 	"netchecker/probe"
 )
 
-// nodeVerdict is why a service fails for the agents of one node; false when that is nobody's concern.
-func (r *round) nodeVerdict(s *service, node string, virtual, direct []*serviceView) (Kind, Cause, bool) {
-	fails := func(list []*serviceView, tcp, udp bool) (bad, asked int) {
-		for _, v := range list {
-			if v.tcp && !tcp || !v.tcp && !udp {
-				continue
-			}
-			bad += r.countOn(v.bad, node)
-			asked += r.countOn(v.agents, node)
+// toll is how many ways to a service an agent of one node asks, how many of those fail, and how many
+// fail or are late.
+type toll struct{ asked, bad, troubled int }
+
+func (r *round) toll(node string, list []*serviceView, take func(*serviceView) bool) (n toll) {
+	for _, v := range list {
+		if take(v) {
+			n.asked += r.countOn(v.agents, node)
+			n.bad += r.countOn(v.bad, node)
+			n.troubled += r.countOn(v.troubled(), node)
 		}
-		return bad, asked
 	}
-	badVIP, _ := fails(virtual, true, true)
-	badDirect, askedDirect := fails(direct, true, true)
-	udp, askedUDP := fails(s.views, false, true)
-	tcp, askedTCP := fails(s.views, true, false)
+	return n
+}
+
+// nodeVerdict is why a service fails for the agents of one node; false when that is nobody's concern.
+// What fails accuses; what is late may yet fail, so that it accuses nobody and excuses nobody.
+func (r *round) nodeVerdict(s *service, node string) (Kind, Cause, bool) {
+	vip := r.toll(node, s.views, func(v *serviceView) bool { return v.virtual })
+	direct := r.toll(node, s.views, func(v *serviceView) bool { return !v.virtual })
+	udp := r.toll(node, s.views, func(v *serviceView) bool { return !v.tcp })
+	tcp := r.toll(node, s.views, func(v *serviceView) bool { return v.tcp })
 	switch {
-	case s.dns && udp > 0 && tcp == 0 && 2*udp >= askedUDP:
+	case s.dns && udp.bad > 0 && tcp.troubled == 0 && 2*udp.bad >= udp.asked:
 		return DNSFailing, DNSUDPBlocked, true
-	case s.dns && tcp > 0 && udp == 0 && 2*tcp >= askedTCP:
+	case s.dns && tcp.bad > 0 && udp.troubled == 0 && 2*tcp.bad >= tcp.asked && !r.noTCP(node):
 		return DNSFailing, DNSTCPBlocked, true
-	case badVIP > 0 && badDirect == 0 && askedDirect > 0:
+	case vip.bad > 0 && direct.troubled == 0 && direct.asked > 0:
 		return ServiceBroken, ServiceRulesMissing, true
-	case badDirect > 0 && badVIP == 0 && len(virtual) > 0:
+	case vip.troubled == 0 && vip.asked > 0:
 		return "", "", false // it works where it is used
 	}
 	return r.kindOf(s), CauseUnknown, true
+}
+
+// noTCP reports whether a node has trouble with other services that are reached by TCP.
+func (r *round) noTCP(node string) bool {
+	return slices.ContainsFunc(r.asked, func(s *service) bool {
+		return !s.dns && r.toll(node, s.views, func(*serviceView) bool { return true }).troubled > 0
+	})
 }
 
 // sayNodes enters a finding about a service that fails from some nodes only.
@@ -67,4 +81,27 @@ func (r *round) localDrop(s *service, nodes []string) string {
 		}
 	}
 	return ""
+}
+
+// dnsBlocked enters a finding about one protocol of DNS that fails for everybody. Where all DNS pods
+// live on one node, that is the one place that all ways to them have in common.
+func (r *round) dnsBlocked(s *service, cause Cause, direct []*serviceView, where string) bool {
+	protocol, other, effect := "UDP", "TCP", "names are not resolved"
+	if cause == DNSTCPBlocked {
+		protocol, other, effect = "TCP", "UDP", "big answers fail"
+	}
+	text := fmt.Sprintf("DNS over %s fails from every node, over %s it works: %s. Open %s port 53 to the DNS pods (%s).", protocol, other, effect, protocol, where)
+	homes := r.cut.homes(direct)
+	if len(homes) != 1 {
+		r.enter(r.serviceFinding(s, nil, ScopeCluster, DNSFailing, cause, text))
+		return true
+	}
+	home := homes[0]
+	c := r.serviceFinding(s, homes, ScopeNode, DNSFailing, cause, fmt.Sprintf("%s Node %s, on which they all run, is what all ways to them have in common: check its firewall and the NetworkPolicies for them.", text, home))
+	c.Severity = Critical
+	if facts := r.filterFacts(s, home, cause); len(facts) > 0 {
+		c.Evidence, c.proof = append(facts, c.Evidence...), 2
+	}
+	r.enter(c)
+	return true
 }

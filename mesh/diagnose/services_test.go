@@ -149,3 +149,133 @@ func TestABrokenPairTakesItsOwnServicesWithItAndNoOthers(t *testing.T) {
 	}
 	w.onlyEver(PairBroken, DNSFailing)
 }
+
+// waits makes a service one that is late, and of which it is not known whether it will answer.
+func waits(s *probe.Service, code probe.Code) {
+	s.State, s.Code, s.Detail, s.RTT, s.Age = probe.Degraded, code, "no answer yet", 0, 500*time.Millisecond
+}
+
+// What is late is not called by a name until it is known what it is, and meanwhile its time runs.
+func TestWhatIsAwaitedIsNotCalledByAName(t *testing.T) {
+	is := func(s *probe.Service, parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(s.Name, part) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, c := range []struct {
+		name string
+		// early is what a node's services are for longer than a finding is held back, late what they are then.
+		early, late func(at place, s *probe.Service)
+		truth       truth
+	}{
+		{"kube-proxy gone: TCP is refused by time before UDP is", func(at place, s *probe.Service) {
+			switch {
+			case at.node == 2 && is(s, "dns-vip-udp"):
+				waits(s, probe.CodeWaiting)
+			case at.node == 2 && is(s, "vip"):
+				fails(s, probe.CodeTimeout, "no answer in time")
+			}
+		}, brokenService("vip", 2, probe.CodeTimeout, "").service, truth{kind: ServiceBroken, cause: ServiceRulesMissing, nodes: []int{2}}},
+		{"DNS slow: connected, and no answer yet", func(_ place, s *probe.Service) {
+			switch {
+			case is(s, "dns") && is(s, "tcp"):
+				waits(s, probe.CodeHung)
+			case is(s, "dns"):
+				waits(s, probe.CodeWaiting)
+			}
+		}, func(_ place, s *probe.Service) {
+			switch {
+			case is(s, "dns") && is(s, "tcp"):
+				s.State, s.Code, s.RTT = probe.Degraded, probe.CodeSlow, 3*time.Second
+			case is(s, "dns"):
+				fails(s, probe.CodeTimeout, "no answer in time")
+			}
+		}, truth{kind: DNSFailing, cause: DNSServerSlow}},
+		{"UDP 53 dropped: late, then lost", func(at place, s *probe.Service) {
+			if at.node == 2 && is(s, "udp") {
+				waits(s, probe.CodeWaiting)
+			}
+		}, brokenService("udp", 2, probe.CodeTimeout, "").service, truth{kind: DNSFailing, cause: DNSUDPBlocked, nodes: []int{2}}},
+		{"DNS gone: late, then lost, for everybody", func(_ place, s *probe.Service) {
+			if is(s, "dns") {
+				waits(s, probe.CodeWaiting)
+			}
+		}, brokenService("dns", -1, probe.CodeTimeout, "").service, truth{kind: DNSFailing}},
+		{"the server hangs: connected, then lost", func(_ place, s *probe.Service) {
+			if is(s, "server") {
+				waits(s, probe.CodeHung)
+			}
+		}, brokenService("server", -1, probe.CodeHung, "").service, truth{kind: ServerUnreachable, cause: ServerDown}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 5, nil)
+			w.services = true
+			w.start()
+			w.inject(fault{service: func(at place, s *probe.Service) {
+				if w.now.Sub(w.since) < detect+4*time.Second {
+					c.early(at, s)
+					return
+				}
+				c.late(at, s)
+			}})
+			early := w.run(detect + 3500*time.Millisecond)
+			if known := c.truth.cause == ServiceRulesMissing || c.truth.cause == DNSServerSlow; known != (len(early) > 0) {
+				t.Errorf("before its probes have ended it says %+v", early)
+			}
+			for _, wrong := range w.check(w.run(6500*time.Millisecond), c.truth) {
+				t.Error(wrong)
+			}
+			for _, f := range w.seen {
+				for _, wrong := range w.check([]Finding{f}, c.truth) {
+					t.Error(wrong)
+				}
+			}
+			w.heal()
+			if found := w.run(6 * time.Second); len(found) > 0 {
+				t.Errorf("still said: %s", found[0].Summary)
+			}
+		})
+	}
+}
+
+// A stall of a second or two is nobody's fault.
+func TestAShortStallOfAServiceIsNoFinding(t *testing.T) {
+	for _, code := range []probe.Code{probe.CodeWaiting, probe.CodeHung} {
+		w := newWorld(t, 5, nil)
+		w.services = true
+		w.start()
+		w.inject(fault{service: func(_ place, s *probe.Service) {
+			if w.now.Sub(w.since) < detect+1500*time.Millisecond {
+				waits(s, code)
+			}
+		}})
+		w.run(10 * time.Second)
+		for _, f := range w.seen {
+			t.Errorf("said: %s", f.Summary)
+		}
+	}
+}
+
+// Paths are found broken a little later than services are late.
+func TestWhatIsAwaitedOnANodeThatIsCutOffIsNoFinding(t *testing.T) {
+	w := newWorld(t, 6, nil)
+	w.services = true
+	w.start()
+	cut := truth{kind: OverlayBroken, nodes: []int{3}, fault: fault{
+		path: func(from, to place) (effect, bool) {
+			return dies(true, true), w.now.Sub(w.since) > detect+time.Second && touches(from, to, 3) && kindIs(from, to, pp, hp)
+		},
+		service: func(at place, s *probe.Service) {
+			if at.node == 3 {
+				waits(s, probe.CodeWaiting)
+			}
+		}}}
+	w.inject(cut.fault)
+	for _, wrong := range w.check(w.run(10*time.Second), cut) {
+		t.Error(wrong)
+	}
+	w.onlyEver(OverlayBroken)
+}

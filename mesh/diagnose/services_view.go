@@ -1,0 +1,70 @@
+package diagnose
+
+import (
+	"slices"
+
+	"netchecker/probe"
+)
+
+// serviceView is one way to a service.
+type serviceView struct {
+	target  string
+	address string
+	virtual bool // by a Service address, which every node translates itself
+	tcp     bool
+	// agents are who asks, in the order of the view; bad are those for whom it fails, slow those whom it
+	// answers late, or that are connected and have no answer yet. For those that wait it is late, and
+	// slow or dead: it is not known which.
+	agents, bad, slow, waiting []int
+	codes                      [probe.Codes]int // of bad
+	details                    map[string]int   // of bad
+}
+
+func newServiceView(s *probe.Service) *serviceView {
+	name := s.Name
+	return &serviceView{target: name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
+		virtual: hasToken(name, "vip", "clusterip", "service", "svc", "nodeport")}
+}
+
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, homes []string) {
+	answers := s.State == probe.OK || s.State == probe.Degraded && (s.Code == probe.CodeSlow || s.Code == probe.CodeLoss)
+	_, at := r.View.Reported(i)
+	if began := at.Add(-s.Age); s.State == probe.Unknown || !answers && cut.explains(r.View.Agent(i).Node, homes, began) {
+		return
+	}
+	v.agents = append(v.agents, i)
+	switch {
+	case s.State == probe.Failing:
+		v.bad = append(v.bad, i)
+		v.codes[min(s.Code, probe.Codes-1)]++
+		v.details[s.Detail]++
+	case s.State != probe.Degraded || s.Code == probe.CodeLoss:
+	case s.Code == probe.CodeSlow || s.Code == probe.CodeHung && isDNS(s): // of DNS both are the server's
+		v.slow = append(v.slow, i)
+	default:
+		v.waiting = append(v.waiting, i)
+	}
+}
+
+// troubled are all for whom a service fails or is late.
+func (v *serviceView) troubled() []int { return slices.Concat(v.bad, v.slow, v.waiting) }
+
+// atOnce reports whether some agents were told of the failure at once.
+func (v *serviceView) atOnce() bool {
+	return len(v.bad) > v.codes[probe.CodeTimeout]+v.codes[probe.CodeHung]
+}
+
+// most is the failure that most agents see.
+func (v *serviceView) most(codes ...probe.Code) bool {
+	hit := 0
+	for _, c := range codes {
+		hit += v.codes[c]
+	}
+	return hit > 0 && 2*hit > len(v.bad)
+}
+
+// all reports whether nearly everybody fails, late whether nearly everybody fails or has no answer in
+// time, none whether hardly anybody does.
+func (v *serviceView) all() bool  { return len(v.bad) > 0 && 10*len(v.bad) >= 8*len(v.agents) }
+func (v *serviceView) late() bool { n := len(v.troubled()); return n > 0 && 10*n >= 8*len(v.agents) }
+func (v *serviceView) none() bool { return len(v.agents) > 0 && 5*len(v.troubled()) <= len(v.agents) }
