@@ -21,6 +21,8 @@ const (
 	serviceHoldSlow = 2 * time.Second
 	// serviceHoldBare is serviceHold where no pattern is to be seen yet.
 	serviceHoldBare = 5 * time.Second
+	// serviceHoldWait is serviceHold where it is not known yet whether answers come. Probes end long before.
+	serviceHoldWait = 15 * time.Second
 )
 
 // service is what all agents say of one thing they depend on, which is reached in several ways.
@@ -82,10 +84,14 @@ func (r *round) collect(cut *cutNodes) []*service {
 	homes := r.homesOf(cut)
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
+	starved, most := r.starved()
+	if most {
+		return nil
+	}
 	for i := range r.View.Len() {
 		state, _ := r.View.Reported(i)
 		row, _ := r.View.RowOf(i)
-		if state != mesh.Reporting || row.Doubt != 0 || r.tracker.gate[i] {
+		if state != mesh.Reporting || r.tracker.gate[i] || starved[r.View.Agent(i).Node] {
 			continue
 		}
 		for k := range row.Services {
@@ -110,6 +116,25 @@ func (r *round) collect(cut *cutNodes) []*service {
 	}
 	slices.SortFunc(list, func(a, b *service) int { return strings.Compare(a.name, b.name) })
 	return list
+}
+
+// starved are the nodes of agents that doubt themselves: who shares the processors of one cannot be
+// believed either, and too few are left who would tell of broken paths there. most says that so many agents
+// doubt that what the others find is no picture of the network.
+func (r *round) starved() (nodes map[string]bool, most bool) {
+	nodes = map[string]bool{}
+	reporting, doubting := 0, 0
+	for i := range r.View.Len() {
+		if state, _ := r.View.Reported(i); state != mesh.Reporting {
+			continue
+		}
+		reporting++
+		if row, _ := r.View.RowOf(i); row.Doubt != 0 {
+			doubting++
+			nodes[r.View.Agent(i).Node] = true
+		}
+	}
+	return nodes, 3*doubting > reporting
 }
 
 // homesOf are the nodes on which each component has endpoints, as far as addresses tell; nothing while

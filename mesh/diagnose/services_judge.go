@@ -109,7 +109,9 @@ func (r *round) serviceEverywhere(s *service, virtual, direct []*serviceView) bo
 	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.late() || v.tcp }):
 		return r.serviceSlow(s, where, tell)
 	case everyView(direct, (*serviceView).late) || len(direct) == 0 && everyView(virtual, (*serviceView).late):
-		return tell(r.kindOf(s), CauseUnknown, "%s (%s) gives no node an answer in time while the mesh is fine, and it is not known yet whether it is slow or gone. Check the service itself.", title(s), where)
+		tell(r.kindOf(s), CauseUnknown, "%s (%s) gives no node an answer in time while the mesh is fine, and it is not known yet whether it is slow or gone. Check the service itself.", title(s), where)
+		r.found[len(r.found)-1].hold = serviceHoldWait
+		return true
 	}
 	return false
 }

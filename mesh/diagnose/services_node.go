@@ -11,6 +11,8 @@ import (
 // fail or are late.
 type toll struct{ asked, bad, troubled int }
 
+func anyWay(*serviceView) bool { return true }
+
 func (r *round) toll(node string, list []*serviceView, take func(*serviceView) bool) (n toll) {
 	for _, v := range list {
 		if take(v) {
@@ -45,7 +47,7 @@ func (r *round) nodeVerdict(s *service, node string) (Kind, Cause, bool) {
 // noTCP reports whether a node has trouble with other services that are reached by TCP.
 func (r *round) noTCP(node string) bool {
 	return slices.ContainsFunc(r.asked, func(s *service) bool {
-		return !s.dns && r.toll(node, s.views, func(*serviceView) bool { return true }).troubled > 0
+		return !s.dns && r.toll(node, s.views, anyWay).troubled > 0
 	})
 }
 
@@ -67,6 +69,9 @@ func (r *round) sayNodes(s *service, nodes []string, kind Kind, cause Cause, vir
 		text = fmt.Sprintf("%s fails from %s only (%s), while the mesh and other nodes are fine: something between %s and what %s filters. Check firewall, NetworkPolicy and security groups for that port.", title(s), who, addresses(s.views), who, asks)
 	}
 	c := r.serviceFinding(s, nodes, ScopeNode, kind, cause, text)
+	if !slices.ContainsFunc(nodes, func(n string) bool { return r.toll(n, s.views, anyWay).bad > 0 }) {
+		c.hold = serviceHoldWait
+	}
 	if facts := r.filterFacts(s, nodes[0], cause); len(nodes) == 1 && len(facts) > 0 {
 		c.Evidence, c.proof = append(facts, c.Evidence...), 2
 	}

@@ -1,0 +1,62 @@
+package diagnose
+
+import (
+	"testing"
+	"time"
+
+	"netchecker/mesh"
+	"netchecker/probe"
+)
+
+// The pod's agent of a node gets no processor time, so that nobody tells of its broken paths; the host's
+// agent sees half of what is broken.
+func TestNobodyOnAStarvedNodeBlamesServices(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.services = true
+	w.start()
+	w.inject(fault{
+		doubt: func(at place) probe.Doubt {
+			if at == (place{2, mesh.Pod}) {
+				return probe.DoubtLag
+			}
+			return 0
+		},
+		service: brokenService("vip", 2, probe.CodeNetUnreachable, "").service})
+	w.run(10 * time.Second)
+	w.onlyEver()
+}
+
+func TestWhereManyAgentsDoubtNoServiceIsBlamed(t *testing.T) {
+	for doubting, said := range map[int]bool{1: true, 2: false} { // of 5 nodes
+		w := newWorld(t, 5, nil)
+		w.services = true
+		w.start()
+		w.inject(fault{
+			doubt: func(at place) probe.Doubt {
+				if at.node < doubting {
+					return probe.DoubtLag
+				}
+				return 0
+			},
+			service: brokenService("dns", -1, probe.CodeRefused, "refused").service})
+		if found := w.run(10 * time.Second); (len(found) > 0) != said {
+			t.Errorf("%d nodes doubt: %+v", doubting, found)
+		}
+	}
+}
+
+// Agents that nap now and then never see a probe end: then it is not known what the service is.
+func TestWhatIsAwaitedForLongIsNotSaidSoon(t *testing.T) {
+	for _, node := range []int{-1, 2} {
+		w := newWorld(t, 5, nil)
+		w.services = true
+		w.start()
+		w.inject(fault{service: func(at place, s *probe.Service) {
+			if (node < 0 || at.node == node) && isDNS(s) {
+				waits(s, probe.CodeWaiting)
+			}
+		}})
+		w.run(14 * time.Second)
+		w.onlyEver()
+	}
+}
