@@ -140,25 +140,49 @@ const (
 func (k *Kube) apply(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	answer := k.client.Get().AbsPath(crdPath).Do(ctx)
-	err := answer.Error() // what Raw returns does not say why
-	if err == nil {
-		body, err := answer.Raw()
-		if err != nil {
-			return err
-		}
-		var there metav1.PartialObjectMetadata
-		if err := json.Unmarshal(body, &there); err != nil {
-			return err
-		}
-		if n, err := strconv.Atoi(there.Annotations[schemaKey]); err == nil && n >= schemaNumber {
-			return nil
-		}
-	} else if !apierrors.IsNotFound(err) {
+	there, err := k.definition(ctx)
+	if err != nil {
 		return err
 	}
-	return k.client.Patch(types.ApplyPatchType).AbsPath(crdPath).Param("fieldManager", "netchecker-server").
-		Param("force", "true").Body(crd).Do(ctx).Error()
+	if n, err := strconv.Atoi(there.Metadata.Annotations[schemaKey]); err != nil || n < schemaNumber {
+		if err := k.patch(types.ApplyPatchType, crd).Param("force", "true").Do(ctx).Error(); err != nil {
+			return err
+		}
+	}
+	if there.Spec.PreserveUnknownFields {
+		// As the original made it, before there were schemas. It stands in no manifest: the API server
+		// leaves out a false, so that kubectl apply would find it missing each time.
+		return k.patch(types.MergePatchType, []byte(`{"spec":{"preserveUnknownFields":false}}`)).Do(ctx).Error()
+	}
+	return nil
+}
+
+// definition is what matters to us of a CustomResourceDefinition.
+type definition struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     struct {
+		PreserveUnknownFields bool `json:"preserveUnknownFields"`
+	} `json:"spec"`
+}
+
+// definition reads the one that is there, nothing where there is none.
+func (k *Kube) definition(ctx context.Context) (there definition, err error) {
+	answer := k.client.Get().AbsPath(crdPath).Do(ctx)
+	if err := answer.Error(); err != nil { // what Raw returns does not say why
+		if apierrors.IsNotFound(err) {
+			err = nil
+		}
+		return there, err
+	}
+	body, err := answer.Raw()
+	if err != nil {
+		return there, err
+	}
+	return there, json.Unmarshal(body, &there)
+}
+
+func (k *Kube) patch(kind types.PatchType, body []byte) *rest.Request {
+	return k.client.Patch(kind).AbsPath(crdPath).Param("fieldManager", "netchecker-server").Body(body)
 }
 
 // warnings takes what the API server remarks, which is a line for every write with an older schema.
