@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"netchecker/api"
@@ -121,5 +122,30 @@ func TestNoSeriesOutlivesItsAgent(t *testing.T) {
 	f.post("/api/v1/agents/a", oldReport("a", "n1", 60))
 	if s, _ := f.server.AgentSeries(t.Context()); len(s) != 1 || s[0].Reports != 1 {
 		t.Errorf("a counter survived its agent: %+v", s)
+	}
+}
+
+// TestWhyTheServerIsNotReadyIsLogged once: the kubelet's Event tells the status alone.
+func TestWhyTheServerIsNotReadyIsLogged(t *testing.T) {
+	b := &brokenStore{Memory: store.NewMemory()}
+	f := serve(t, func(c *api.Config) { c.Store = b })
+	ask := func(err error, status int) {
+		t.Helper()
+		b.durable = err
+		for range 3 {
+			if got, body := f.get("/readyz"); got != status {
+				t.Errorf("%d %s, want %d", got, body, status)
+			}
+		}
+	}
+	ask(nil, 200)
+	ask(errors.New("etcdserver: request timed out"), 503)
+	ask(errors.New("no space left on device"), 503)
+	ask(nil, 200)
+	log := f.log.String()
+	mustContain(t, log, `msg="not ready" error="store: etcdserver: request timed out"`, `msg="not ready" error="store: no space left on device"`,
+		`msg="ready again" was_not_for="store: no space left on device"`)
+	if strings.Count(log, "ready") != 3 {
+		t.Errorf("said %s", log)
 	}
 }

@@ -16,13 +16,43 @@ func (s *Server) healthz(c echo.Context) error { return c.String(http.StatusOK, 
 // readyz serves GET /readyz: 503 while the store does not keep or nobody knows which agents exist.
 // The second line says how far the store is behind with writing.
 func (s *Server) readyz(c echo.Context) error {
-	if err := s.cfg.Store.Err(); err != nil {
-		return failf(http.StatusServiceUnavailable, "store: %w", err)
-	}
-	if _, err := s.cfg.Expected.Expected(s.now()); err != nil {
-		return failf(http.StatusServiceUnavailable, "agents expected: %w", err)
+	err := s.unready()
+	s.sayReady(err)
+	if err != nil {
+		return fail(http.StatusServiceUnavailable, err)
 	}
 	return c.String(http.StatusOK, "ok\n"+storeLine(s.cfg.Store.Stats())+kubernetesLine(s.PodsStale()))
+}
+
+// unready says why the server is not ready, nil when it is.
+func (s *Server) unready() error {
+	if err := s.cfg.Store.Err(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if _, err := s.cfg.Expected.Expected(s.now()); err != nil {
+		return fmt.Errorf("agents expected: %w", err)
+	}
+	return nil
+}
+
+// sayReady logs when the answer to /readyz changes: the Event that the kubelet makes of it tells the
+// status alone.
+func (s *Server) sayReady(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.readyMu.Lock()
+	before := s.unreadyFor
+	s.unreadyFor = text
+	s.readyMu.Unlock()
+	switch {
+	case text == before:
+	case text == "":
+		s.log.Info("ready again", "was_not_for", before)
+	default:
+		s.log.Warn("not ready", "error", text)
+	}
 }
 
 // kubernetesLine says that the pods are the last known. The server stays ready: it knows more than

@@ -141,6 +141,9 @@ type Server struct {
 	ending   chan struct{} // closed by EndStreams
 	endOnce  sync.Once
 
+	readyMu    sync.Mutex // guards unreadyFor
+	unreadyFor string     // what /readyz last said, "" for ready
+
 	stateMu sync.Mutex // guards the two below
 	state   probe.State
 	stateAt time.Time
