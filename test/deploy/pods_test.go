@@ -88,6 +88,8 @@ func TestPods(t *testing.T) {
 			}
 			if container.ReadinessProbe == nil {
 				t.Error("no readiness probe")
+			} else if container.ReadinessProbe.InitialDelaySeconds == 0 {
+				t.Error("the first readiness probe comes before the program can listen: a warning for every start")
 			}
 			if _, limited := container.Resources.Limits[corev1.ResourceCPU]; limited {
 				t.Error("a CPU limit falsifies latency")
