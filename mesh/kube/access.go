@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	certutil "k8s.io/client-go/util/cert"
 )
 
@@ -121,29 +120,11 @@ func fromFile(file string) (*rest.Config, string, error) {
 	if _, err := os.Stat(file); err != nil {
 		return nil, "", fmt.Errorf("kubeconfig: %w", err)
 	}
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: file}, &clientcmd.ConfigOverrides{})
-	raw, err := loader.RawConfig()
+	config, err := Load(file, "")
 	if err != nil {
-		return nil, "", explain(file, err)
+		return nil, "", err
 	}
-	// client-go would take the missing half for a cluster at localhost:8080.
-	if context := raw.Contexts[raw.CurrentContext]; context == nil {
-		return nil, "", fmt.Errorf("kubeconfig %q: current-context %q: no such context", file, raw.CurrentContext)
-	} else if cluster := raw.Clusters[context.Cluster]; cluster == nil || cluster.Server == "" {
-		return nil, "", fmt.Errorf("kubeconfig %q: context %q: cluster %q has no server", file, raw.CurrentContext, context.Cluster)
-	} else if context.AuthInfo != "" && raw.AuthInfos[context.AuthInfo] == nil {
-		return nil, "", fmt.Errorf("kubeconfig %q: context %q: no such user: %q", file, raw.CurrentContext, context.AuthInfo)
-	}
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, "", explain(file, err)
-	}
-	namespace, _, err := loader.Namespace()
-	if err != nil {
-		return nil, "", explain(file, err)
-	}
-	return config, namespace, nil
+	return config.REST, config.Namespace, nil
 }
 
 // explain says in one line what client-go says in several, and of which file.

@@ -70,6 +70,7 @@ var libraryOwners = []owner{
 	{"google.golang.org/grpc", []string{"api/store/"}},
 	{"go.uber.org/zap", []string{"api/store/"}},
 	{"github.com/vishvananda/netlink", []string{"probe/evidence/"}},
+	{"github.com/gorilla/websocket", []string{"mesh/kube/forward/"}},
 	{"os/exec", []string{"cmd/"}},
 	{"unsafe", []string{"probe/", "probe/evidence/"}},
 }
