@@ -2,94 +2,89 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"netchecker/cmd/cli"
+	"netchecker/mesh/kube/forward"
 )
 
-// defaultServer is where the NodePort answers on every node.
-const defaultServer = "http://127.0.0.1:31081"
-
-// patience is how long an answer may take, quiet how long nothing is said about it.
-const (
-	patience = 30 * time.Second
-	quiet    = time.Second
-)
+// patience is how long an answer may take.
+const patience = 30 * time.Second
 
 // asker asks one server.
 type asker struct {
-	url, ca string
-	http    *http.Client
-	base    *url.URL
-	// progress is told of long waits; nil tells nobody.
-	progress io.Writer
+	where
+	// undecided is set while it is open whether the server on this machine is meant.
+	undecided bool
+	base      *url.URL
+	http      *http.Client
+	// tunnel is the way to a server in a cluster; nil where there is a URL.
+	tunnel   *forward.Tunnel
+	progress *progress
 }
 
-// flags gives a command the flags that say which server.
-func (s *asker) flags(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVar(&s.url, "server", s.url, "`URL` of the server, with user and password where it wants them; also from NETCHECKER_SERVER")
-	cmd.PersistentFlags().Lookup("server").DefValue = redacted(s.url) // what --help prints
-	cmd.PersistentFlags().StringVar(&s.ca, "server-ca", "", "`file` with the CA of the server's certificate")
-}
-
-// open checks what the flags say. It asks nobody yet.
-func (s *asker) open() (err error) {
-	if s.base, err = url.Parse(s.url); err != nil || s.base.Host == "" || s.base.Scheme != "http" && s.base.Scheme != "https" {
-		return cli.Usagef("--server %q: want a URL such as %s", redacted(s.url), defaultServer)
+// close ends what is open.
+func (s *asker) close() {
+	if s.http != nil {
+		s.http.CloseIdleConnections()
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if s.ca != "" {
-		pem, err := os.ReadFile(s.ca)
-		if err != nil {
-			return cli.Usagef("--server-ca: %v", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return cli.Usagef("--server-ca %q: holds no certificate", s.ca)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	if s.tunnel != nil {
+		s.tunnel.Close()
 	}
-	s.http = &http.Client{Transport: transport}
-	return nil
 }
 
-// redacted is a URL without its password, also of one that cannot be parsed.
-func redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		if at := strings.LastIndex(text, "@"); at >= 0 {
-			return "…" + text[at:]
-		}
-		return text
+// name is the server in messages.
+func (s *asker) name() string {
+	if s.tunnel != nil {
+		return s.tunnel.String()
 	}
-	return u.Redacted()
+	return s.base.Redacted()
 }
 
-// get asks for a path and returns the body of the answer, at most most bytes. Another status than 200
-// is an error with the server's reason.
+// reach finds out what open could not, if it is not known yet.
+func (s *asker) reach(ctx context.Context) error {
+	if s.undecided {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+	}
+	if s.tunnel == nil {
+		return nil
+	}
+	https, err := s.tunnel.TLS(ctx)
+	if https || s.ca != "" {
+		s.base.Scheme = "https"
+	}
+	return err
+}
+
+// get asks for a path and copies the body of the answer. Another status than 200 is an error with the
+// server's reason.
 func (s *asker) get(ctx context.Context, path string, query url.Values, to io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	wait := s.progress.begin("waiting for " + s.name())
+	defer wait.end()
+	if err := s.reach(ctx); err != nil {
+		return s.unreachable(err)
+	}
+	wait.now("waiting for " + s.name())
 	u := s.base.JoinPath(path)
 	u.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
 	}
-	defer s.say("waiting for " + s.base.Redacted())()
 	answer, err := s.http.Do(r)
+	if err != nil && s.another(ctx, err) {
+		answer, err = s.http.Do(r)
+	}
 	if err != nil {
 		return s.unreachable(err)
 	}
@@ -97,39 +92,58 @@ func (s *asker) get(ctx context.Context, path string, query url.Values, to io.Wr
 	if answer.StatusCode != http.StatusOK {
 		return s.refused(answer)
 	}
+	if _, collected := to.(*strings.Builder); !collected {
+		wait.end() // what is printed says itself that it goes on
+	}
 	if _, err = io.Copy(to, answer.Body); err != nil {
-		return fmt.Errorf("%s: answer cut short: %w", s.base.Redacted(), err)
+		return fmt.Errorf("%s: answer cut short: %w", s.name(), err)
 	}
 	return nil
 }
 
-// say tells of a wait once it is long; the function it returns ends it.
-func (s *asker) say(what string) (done func()) {
-	if s.progress == nil {
-		return func() {}
+// another reports whether another server in the cluster may answer at once: the pod may just have been
+// replaced. Who waited in vain asks for another one the next time.
+func (s *asker) another(ctx context.Context, err error) bool {
+	if s.tunnel == nil {
+		return false
 	}
-	timer := time.AfterFunc(quiet, func() { fmt.Fprintln(s.progress, what+" …") })
-	return func() { timer.Stop() }
+	if known, ok := errors.AsType[*forward.Error](err); ok && !known.Broken() {
+		return false
+	}
+	s.http.CloseIdleConnections()
+	s.tunnel.Renew()
+	return ctx.Err() == nil
 }
 
 // unreachable makes one line of why no answer came.
 func (s *asker) unreachable(err error) error {
+	if known, ok := errors.AsType[*forward.Error](err); ok {
+		return known
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: no answer within %v", s.base.Redacted(), patience)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: no answer within %v", s.name(), patience)
+	case s.undecided:
+		return err
+	case s.tunnel != nil:
+		return fmt.Errorf("%s: %w", s.name(), err)
 	}
-	return fmt.Errorf("%s: %w; --server or NETCHECKER_SERVER says where the server is", s.base.Redacted(), err)
+	return fmt.Errorf("%s: %w; --server or NETCHECKER_SERVER says where the server is", s.name(), err)
 }
 
 func (s *asker) refused(answer *http.Response) error {
 	reason, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<12)) // the status is worth telling without it
+	if answer.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %s: --server-user or NETCHECKER_SERVER_USER says NAME:PASSWORD", s.name(), answer.Status)
+	}
 	var told struct{ Error string }
 	if json.Unmarshal(reason, &told) == nil && told.Error != "" {
-		return fmt.Errorf("%s: %s", s.base.Redacted(), told.Error)
+		return fmt.Errorf("%s: %s", s.name(), told.Error)
 	}
-	return fmt.Errorf("%s: %s: %s", s.base.Redacted(), answer.Status, strings.TrimSpace(string(reason)))
+	return fmt.Errorf("%s: %s: %s", s.name(), answer.Status, strings.TrimSpace(string(reason)))
 }
 
 // read asks for a path and decodes the answer.
@@ -139,7 +153,7 @@ func (s *asker) read(ctx context.Context, path string, query url.Values, to any)
 		return err
 	}
 	if err := json.Unmarshal([]byte(body.String()), to); err != nil {
-		return fmt.Errorf("%s: answer of %s: %w", s.base.Redacted(), path, err)
+		return fmt.Errorf("%s: answer of %s: %w", s.name(), path, err)
 	}
 	return nil
 }

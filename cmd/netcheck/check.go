@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/url"
 	"time"
 
@@ -17,12 +16,13 @@ import (
 
 // The verdicts of check, which are its exit statuses.
 const (
-	allWell       verdict = 0
-	unclear       verdict = 1
-	notWell       verdict = 2
-	checkEvery            = 500 * time.Millisecond
-	progressEvery         = 5 * time.Second
+	allWell verdict = 0
+	unclear verdict = 1
+	notWell verdict = 2
 )
+
+// checkEvery is how often check --wait looks.
+const checkEvery = 500 * time.Millisecond
 
 // cannotTell is why check cannot tell, also when its command line is wrong: 2 would say that
 // something fails.
@@ -48,7 +48,7 @@ paths are unknown, or fewer nodes report than --nodes asks for. It prints one li
 			if wait < 0 || nodes < 0 {
 				return cannotTell{cli.Usagef("--wait and --nodes: want 0 or more")}
 			}
-			v, line := s.await(cmd.Context(), wait, nodes, cmd.ErrOrStderr())
+			v, line := s.await(cmd.Context(), wait, nodes)
 			if _, err := fmt.Fprintln(o.w, o.paint(line)); err != nil {
 				return cannotTell{err}
 			}
@@ -64,18 +64,18 @@ paths are unknown, or fewer nodes report than --nodes asks for. It prints one li
 	return cmd
 }
 
-// await judges until all is well or the time is up; long waits are told of.
-func (s *asker) await(ctx context.Context, wait time.Duration, nodes int, progress io.Writer) (verdict, string) {
-	deadline, told := time.Now().Add(wait), time.Now()
+// await judges until all is well or the time is up.
+func (s *asker) await(ctx context.Context, patience time.Duration, nodes int) (verdict, string) {
+	deadline := time.Now().Add(patience)
+	what := "waiting until all is well, at most until " + deadline.Format(time.TimeOnly)
+	wait := s.progress.begin(what)
+	defer wait.end()
 	for {
 		v, line := s.judge(ctx, nodes)
 		if v == allWell || ctx.Err() != nil || !time.Now().Before(deadline) {
 			return v, line
 		}
-		if time.Since(told) >= progressEvery {
-			told = time.Now()
-			fmt.Fprintf(progress, "waiting, %s left: %s\n", ago(time.Until(deadline)), line)
-		}
+		wait.now(what + ": " + line)
 		select {
 		case <-ctx.Done():
 		case <-time.After(checkEvery):

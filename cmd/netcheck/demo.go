@@ -15,7 +15,7 @@ import (
 )
 
 // demoServer is where the demonstration's server answers: the address the user's document gives.
-const demoServer = "127.0.0.1:31081"
+const demoServer = localAddress
 
 // demoFault is what the demonstration breaks: the stage says in words how.
 type demoFault struct {
@@ -29,9 +29,11 @@ type stage struct {
 	nodes int
 	fault demoFault
 	close func() error
+	// progress is told of waits.
+	progress *progress
 }
 
-func newDemo() *cobra.Command {
+func newDemo(s *asker) *cobra.Command {
 	seconds := 0
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -49,14 +51,14 @@ addresses, and the fault is a hook in them. The server answers on http://` + dem
 				ctx, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
 				defer cancel()
 			}
-			return demo(ctx, cmd.OutOrStdout())
+			return demo(ctx, cmd.OutOrStdout(), s.progress)
 		},
 	}
 	cmd.Flags().IntVar(&seconds, "seconds", 0, "stop after so many `seconds`; 0 stays until Ctrl-C")
 	return cmd
 }
 
-func demo(ctx context.Context, out io.Writer) (err error) {
+func demo(ctx context.Context, out io.Writer, p *progress) (err error) {
 	build := loopbackStage
 	if os.Getuid() == 0 {
 		build = labStage
@@ -65,6 +67,7 @@ func demo(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	s.progress = p
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.play(ctx, out); err != nil {
 		return err
@@ -94,7 +97,7 @@ Ctrl-C ends it.
 func (s *stage) play(ctx context.Context, out io.Writer) error {
 	total := 4*s.nodes*s.nodes - 2*s.nodes
 	began := time.Now()
-	ready := func(m *demoMatrix) bool { return m.State == "ok" && m.total() == total }
+	ready := func(m *demoMatrix) bool { return m.State == "ok" && m.count("total") == total }
 	if !s.await(ctx, out, fmt.Sprintf("waiting for all %d paths", total), ready) {
 		return nil
 	}
@@ -160,9 +163,10 @@ type demoFinding struct {
 	Summary  string `json:"summary"`
 }
 
-func (m *demoMatrix) total() (n int) {
+// count adds up what the path kinds have: total, or a state.
+func (m *demoMatrix) count(what string) (n int) {
 	for _, p := range m.Paths {
-		n += p["total"]
+		n += p[what]
 	}
 	return n
 }
@@ -170,11 +174,16 @@ func (m *demoMatrix) total() (n int) {
 // await asks the server until ready is true; false when ctx ended first.
 func (s *stage) await(ctx context.Context, out io.Writer, what string, ready func(*demoMatrix) bool) bool {
 	fmt.Fprintf(out, "%s ...\n", what)
+	wait := s.progress.begin(what)
+	defer wait.end()
 	for ctx.Err() == nil {
 		var text strings.Builder
 		m := new(demoMatrix)
-		if demoAsk(ctx, nil, &text) == nil && json.Unmarshal([]byte(text.String()), m) == nil && ready(m) {
-			return true
+		if demoAsk(ctx, nil, &text) == nil && json.Unmarshal([]byte(text.String()), m) == nil {
+			if ready(m) {
+				return true
+			}
+			wait.now(fmt.Sprintf("%s: %d paths ok, %d failing", what, m.count("ok"), m.count("failing")))
 		}
 		select {
 		case <-ctx.Done():
@@ -195,10 +204,10 @@ func show(ctx context.Context, out io.Writer) error {
 
 // demoAsk asks the demonstration's server for the matrix.
 func demoAsk(ctx context.Context, query url.Values, out io.Writer) error {
-	s := &asker{url: "http://" + demoServer}
-	if err := s.open(); err != nil {
+	s := &asker{}
+	if err := s.openURL("the demonstration", "http://"+demoServer); err != nil {
 		return err
 	}
-	defer s.http.CloseIdleConnections()
+	defer s.close()
 	return s.get(ctx, "/api/v1/matrix", query, out)
 }

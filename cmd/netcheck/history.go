@@ -66,6 +66,8 @@ func newHistory(s *asker, o *output) *cobra.Command {
 func (s *asker) history(cmd *cobra.Command, o *output, query url.Values, limit int) error {
 	var all historyPage
 	asked := query.Has("since")
+	wait := s.progress.begin("reading the history")
+	defer wait.end()
 	for {
 		var page historyPage
 		if err := s.read(cmd.Context(), "/api/v1/history", query, &page); err != nil {
@@ -84,7 +86,9 @@ func (s *asker) history(cmd *cobra.Command, o *output, query url.Values, limit i
 			break
 		}
 		query.Set("after", all.Next)
+		wait.now(fmt.Sprintf("reading the history, %d changes", len(all.Changes)+len(all.Agents)))
 	}
+	wait.end()
 	if err := historyTable(&all).print(o, "nothing changed"); err != nil {
 		return err
 	}

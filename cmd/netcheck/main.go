@@ -4,10 +4,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,15 +18,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"netchecker/cmd/cli"
+	"netchecker/mesh/kube"
 )
 
 var version string // stamped at link time
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	root := newRoot(filepath.Base(os.Args[0]), os.Getenv)
+	kube.RouteLogs(slog.New(slog.DiscardHandler)) // what a person can use of it is in our errors
+	root, end := rootAt(filepath.Base(os.Args[0]), os.Getenv, time.Now)
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(ctx)
+	end()
 	stop()
 	status, said := exitStatus(err)
 	if said {
@@ -35,44 +38,47 @@ func main() {
 	os.Exit(status)
 }
 
-func newRoot(program string, getenv func(string) string) *cobra.Command {
-	return rootAt(program, getenv, time.Now)
-}
-
-// rootAt is newRoot with another clock.
-func rootAt(program string, getenv func(string) string, now func() time.Time) *cobra.Command {
-	root := &cobra.Command{
+// rootAt builds the commands, with a clock. What they opened is ended by end.
+func rootAt(program string, getenv func(string) string, now func() time.Time) (root *cobra.Command, end func()) {
+	root = &cobra.Command{
 		Use:           "netcheck",
 		Short:         "Says which pairs of nodes fail, on which network and in which direction, and why",
 		Version:       cli.Version(version),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	if strings.HasPrefix(program, "kubectl-") {
+	plugin := strings.HasPrefix(program, "kubectl-")
+	if plugin {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl netcheck"}
 	}
-	s := &asker{url: cmp.Or(getenv("NETCHECKER_SERVER"), defaultServer)}
+	s := &asker{where: newWhere(plugin, getenv)}
 	o := &output{now: now}
 	s.flags(root)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		o.w = cmd.OutOrStdout()
 		o.colour = terminal(o.w) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
-		if terminal(cmd.ErrOrStderr()) {
-			s.progress = cmd.ErrOrStderr()
-		}
-		if cmd.Name() == "demo" || cmd.Name() == "help" {
-			return nil
+		if terminal(cmd.ErrOrStderr()) && getenv("TERM") != "dumb" {
+			s.progress = &progress{w: cmd.ErrOrStderr()}
 		}
 		if cmd.Flags().Lookup("output") != nil {
-			if err := o.check(); err != nil {
-				return err
-			}
+			return o.check()
 		}
-		return s.open()
+		return nil
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &cli.UsageError{Err: err} })
-	root.AddCommand(newMatrix(s, o), newPairs(s, o), newFindings(s, o), newExplain(s, o), newWatch(s, o), newHistory(s, o), newCheck(s, o), newDemo())
-	return root
+	asks := []*cobra.Command{newMatrix(s, o), newPairs(s, o), newFindings(s, o), newExplain(s, o), newWatch(s, o), newHistory(s, o), newCheck(s, o)}
+	for _, c := range asks {
+		c.PreRunE = func(cmd *cobra.Command, _ []string) error {
+			err := s.open(cmd.Flags().Changed)
+			if err != nil && cmd.Name() == "check" {
+				return cannotTell{err}
+			}
+			return err
+		}
+	}
+	root.AddCommand(asks...)
+	root.AddCommand(newDemo(s))
+	return root, s.close
 }
 
 // verdict is the end of check: an exit status that says something else than "it did not work".

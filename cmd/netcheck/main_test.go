@@ -175,8 +175,13 @@ func (w *world) types(args ...string) (int, string) {
 }
 
 func typed(getenv func(string) string, now func() time.Time, args ...string) (int, string) {
+	return typedAs("netcheck", getenv, now, args...)
+}
+
+func typedAs(program string, getenv func(string) string, now func() time.Time, args ...string) (int, string) {
 	var out bytes.Buffer
-	root := rootAt("netcheck", getenv, now)
+	root, end := rootAt(program, getenv, now)
+	defer end()
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&out)
@@ -231,6 +236,8 @@ func TestWhatCommandsPrint(t *testing.T) {
 		"explain-node.txt":    {broken, "explain node3"},
 		"explain-pair.txt":    {broken, "explain node1 node3"},
 		"explain-healthy.txt": {healed, "explain node1"},
+		"explain-wide.txt":    {broken, "explain node3 -o wide"},
+		"history-wide.txt":    {healed, "history -o wide"},
 		"history.txt":         {healed, "history"},
 		"history-node.txt":    {healed, "history --source node1 --path host-to-pod"},
 		"history-part.txt":    {healed, "history --limit 2 --since 1h"},
@@ -278,6 +285,9 @@ func TestCheckEndsWithItsVerdict(t *testing.T) {
 		{info, "check", 0, "ok: "},
 		{warned, "check", 2, "failing: DNS fails?[31m\n"},
 		{healed, "check --server http://127.0.0.1:1", 1, "cannot tell: http://127.0.0.1:1: "},
+		{healed, "check --server example", 1, "netcheck: --server \"example\": want a URL"},
+		{healed, "check --server-ca /nowhere", 1, "netcheck: --server-ca: open /nowhere"},
+		{healed, "check --kubeconfig /nowhere", 1, "netcheck: kubeconfig \"/nowhere\": "},
 		{healed, "check --nonsense", 1, "netcheck: unknown flag: --nonsense\n"},
 		{healed, "check now", 1, "netcheck: unknown command \"now\""},
 		{healed, "check --wait -1s", 1, "netcheck: --wait"},
@@ -344,12 +354,12 @@ func TestLongWaitsAreTold(t *testing.T) {
 	}))
 	defer slow.Close()
 	told := &syncBuffer{release: release}
-	s := &asker{url: slow.URL, progress: told}
-	if err := s.open(); err != nil {
+	s := &asker{progress: &progress{w: told}}
+	if err := s.openURL("--server", slow.URL); err != nil {
 		t.Fatal(err)
 	}
 	var list findingList
-	if err := s.read(t.Context(), "/api/v1/findings", nil, &list); err != nil || !strings.Contains(told.String(), "waiting for "+slow.URL) {
+	if err := s.read(t.Context(), "/api/v1/findings", nil, &list); err != nil || !strings.HasPrefix(told.String(), "\r1s  waiting for "+slow.URL) || !strings.HasSuffix(told.String(), "\r\x1b[K") {
 		t.Errorf("told %q, %v", told, err)
 	}
 }
@@ -358,13 +368,14 @@ func TestLongWaitsAreTold(t *testing.T) {
 type syncBuffer struct {
 	mu      sync.Mutex
 	b       bytes.Buffer
+	once    sync.Once
 	release chan struct{}
 }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.release)
+	b.once.Do(func() { close(b.release) })
 	return b.b.Write(p)
 }
 
@@ -391,8 +402,8 @@ func TestWatchWithoutATerminalPrintsWhatChanges(t *testing.T) {
 	show := (&output{w: &out}).changes()
 	look := func() {
 		var text strings.Builder
-		s := &asker{url: w.url}
-		if err := s.open(); err != nil {
+		s := &asker{}
+		if err := s.openURL("--server", w.url); err != nil {
 			t.Fatal(err)
 		}
 		err := s.get(t.Context(), "/api/v1/matrix", map[string][]string{"format": {"text"}}, &text)

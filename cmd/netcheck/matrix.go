@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -115,10 +116,15 @@ func errorOf(p *client.Pair) string {
 	return ""
 }
 
+// completionTime is how long somebody waits for what a shell completes.
+const completionTime = 5 * time.Second
+
 // nodeNames asks for the names of all nodes, for completion.
 func nodeNames(cmd *cobra.Command, s *asker) ([]string, cobra.ShellCompDirective) {
 	var m client.Matrix
-	if s.open() != nil || s.read(cmd.Context(), "/api/v1/matrix", url.Values{"state": {"failing"}, "path": {"host-to-host"}}, &m) != nil {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	if s.open(cmd.Flags().Changed) != nil || s.read(ctx, "/api/v1/matrix", url.Values{"state": {"failing"}, "path": {"host-to-host"}}, &m) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp // a shell's line is no place for errors
 	}
 	var out []string

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"netchecker/cmd/cli"
 )
@@ -41,7 +39,6 @@ prints one line when it begins and one whenever the verdict or the counts of pat
 // watch asks again and again and shows each answer. A server that is away for a while is shown as
 // such: it may come back.
 func (s *asker) watch(ctx context.Context, every time.Duration, show func(text string, err error) error) error {
-	s.progress = nil // what is shown says it
 	for {
 		var text strings.Builder
 		err := s.get(ctx, "/api/v1/matrix", url.Values{"format": {"text"}}, &text)
@@ -65,22 +62,14 @@ func (o *output) screen(text string, err error) error {
 		text = fmt.Sprintf("%s  no answer\n%v\n", time.Now().Format(time.TimeOnly), err)
 	}
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	rows, columns := 24, 80
-	if f, ok := o.w.(*os.File); ok {
-		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Row > 2 && size.Col > 10 {
-			rows, columns = int(size.Row), int(size.Col)
-		}
-	}
+	rows, columns := sizeOf(o.w)
 	if left := len(lines) - (rows - 1); left > 0 {
 		lines = append(lines[:rows-2], fmt.Sprintf("… and %d more lines", left+1))
 	}
 	var b strings.Builder
 	b.WriteString("\x1b[H") // home; what was there is overwritten, so that nothing flickers
 	for _, line := range lines {
-		if runes := []rune(line); len(runes) > columns {
-			line = string(runes[:columns-1]) + "…"
-		}
-		b.WriteString(o.paint(line) + "\x1b[K\r\n")
+		b.WriteString(o.paint(fit(line, columns)) + "\x1b[K\r\n")
 	}
 	b.WriteString("\x1b[J")
 	_, werr := fmt.Fprint(o.w, b.String())
