@@ -44,6 +44,7 @@ func TestCluster(t *testing.T) {
 	}{
 		{"AllPathsAreOK", allPathsAreOK},
 		{"TheOriginalContractHolds", contractHolds},
+		{"APersonHasKubectlAlone", kubectlNetcheck},
 		{"DeployingAgainChangesNothing", deployingAgain},
 		{"AFaultShowsOnItsPaths", faults},
 		{"PrometheusFiresAndResolves", prometheusFires},
