@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// serviceHold is how long a service must fail before it is said, where probes fail at once: of paths
-	// that broke with it agents have told by then.
+	// serviceHold is how long a service must fail before it is said, where probes fail at once for want of
+	// a way: of paths that broke with it agents have told by then.
 	serviceHold = 3 * time.Second
 	// serviceHoldLate is the same where the probes waited for answers in vain, as those of paths did.
 	serviceHoldLate = time.Second
-	// serviceHoldSlow is the same where it is slow: a server may stand still for a moment.
-	serviceHoldSlow = 2 * time.Second
+	// serviceHoldTold is the same where the service itself is heard: it is slow, refuses or answers wrongly.
+	// It may do so for a moment.
+	serviceHoldTold = 2 * time.Second
 	// serviceHoldBare is serviceHold where no pattern is to be seen yet.
 	serviceHoldBare = 5 * time.Second
 	// serviceHoldWait is serviceHold where it is not known yet whether answers come. Probes end long before.

@@ -122,6 +122,8 @@ type teller func(kind Kind, cause Cause, text string, args ...any) bool
 func (r *round) serviceDown(s *service, v *serviceView, where string, tell teller) bool {
 	detail := commonest(v.details)
 	switch {
+	case s.dns && v.virtual && v.most(probe.CodeRefused):
+		return tell(DNSFailing, DNSServerDown, "DNS at %s refuses every node at once: no DNS pod is ready behind the Service, or its process is dead. The network is fine. Check the coredns pods.", where)
 	case s.dns && v.most(probe.CodeRefused):
 		return tell(DNSFailing, DNSServerDown, "DNS at %s does not listen on port 53 (its process is dead): every node is refused, the network to it is fine. Check the coredns pods.", where)
 	case s.dns && v.most(probe.CodeBadAnswer):
@@ -188,26 +190,21 @@ func addresses(list []*serviceView) string {
 }
 
 func (r *round) serviceFinding(s *service, nodes []string, scope Scope, kind Kind, cause Cause, text string) candidate {
-	c := candidate{class: fine, hold: serviceHoldLate, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
+	c := candidate{class: fine, nodes: nodes, slot: "service\x00" + s.name + "\x00" + strings.Join(nodes, "\x00")}
 	if cause == ServiceRulesMissing { // of whatever services: it is one matter
 		c.slot, c.variant = "rules\x00"+strings.Join(nodes, "\x00"), s.name
 	} else if scope == ScopeCluster {
 		c.slot = "service\x00" + s.name
 	}
 	c.Kind, c.Severity, c.Cause, c.Confidence, c.Summary = kind, Critical, cause, 0.8, text
-	switch {
-	case cause == CauseUnknown:
-		c.hold = serviceHoldBare
-	case anyView(s.views, (*serviceView).atOnce):
-		c.hold = serviceHold
-	case anyView(s.views, func(v *serviceView) bool { return len(v.slow) > 0 }):
-		c.hold = serviceHoldSlow
-	}
 	if cause != CauseUnknown {
 		c.proof = 1
+	} else {
+		c.hold = serviceHoldBare
 	}
 	for _, v := range s.views {
 		c.weight += len(v.troubled())
+		c.hold = max(c.hold, v.hold())
 	}
 	c.Location = Location{Scope: scope, Nodes: nodes}
 	c.Check = "kubectl get endpointslices,pods -A -o wide"

@@ -86,6 +86,21 @@ func TestDNSPodsOnTwoNodesBlameNeither(t *testing.T) {
 	}
 }
 
+// Kubernetes names no endpoints of a Service whose pods are all gone, and its address refuses.
+func TestDNSWithoutPodsIsNotCalledADeadProcess(t *testing.T) {
+	w := newWorld(t, 5, nil)
+	w.services, w.vipsOnly = true, true
+	w.start()
+	w.inject(brokenService("dns", -1, probe.CodeRefused, "refused"))
+	found := w.run(8 * time.Second)
+	for _, wrong := range w.check(found, truth{kind: DNSFailing, cause: DNSServerDown}) {
+		t.Error(wrong)
+	}
+	if len(found) == 1 && !strings.Contains(found[0].Summary, "no DNS pod is ready") {
+		t.Error(found[0].Summary)
+	}
+}
+
 func TestAllServiceAddressesDeadOnANodeIsOneFinding(t *testing.T) {
 	w := newWorld(t, 5, nil)
 	w.services = true

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"time"
 
 	"netchecker/probe"
 )
@@ -49,9 +50,17 @@ func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, home
 // troubled are all for whom a service fails or is late.
 func (v *serviceView) troubled() []int { return slices.Concat(v.bad, v.slow, v.waiting) }
 
-// atOnce reports whether some agents were told of the failure at once.
-func (v *serviceView) atOnce() bool {
-	return len(v.bad) > v.codes[probe.CodeTimeout]+v.codes[probe.CodeHung]
+// hold is how long what agents find of this way must last before it is said.
+func (v *serviceView) hold() time.Duration {
+	late := v.codes[probe.CodeTimeout] + v.codes[probe.CodeHung]
+	told := v.codes[probe.CodeRefused] + v.codes[probe.CodeReset] + v.codes[probe.CodeBadAnswer]
+	switch {
+	case len(v.bad) > late+told:
+		return serviceHold
+	case len(v.slow)+told > 0:
+		return serviceHoldTold
+	}
+	return serviceHoldLate
 }
 
 // most is the failure that most agents see.
