@@ -86,17 +86,18 @@ func (r *round) collect(cut *cutNodes) []*service {
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
 	starved, most := r.starved()
-	if most {
-		return nil
-	}
 	for i := range r.View.Len() {
 		state, _ := r.View.Reported(i)
 		row, _ := r.View.RowOf(i)
-		if state != mesh.Reporting || r.tracker.gate[i] || starved[r.View.Agent(i).Node] {
+		if state != mesh.Reporting || row.Doubt != 0 || r.tracker.gate[i] {
 			continue
 		}
+		blind := most || starved[r.View.Agent(i).Node]
 		for k := range row.Services {
 			s := &row.Services[k]
+			if blind && !heard(s) {
+				continue
+			}
 			v := views[s.Name]
 			if v == nil {
 				v = newServiceView(s)
@@ -121,7 +122,8 @@ func (r *round) collect(cut *cutNodes) []*service {
 
 // starved are the nodes of agents that doubt themselves: who shares the processors of one cannot be
 // believed either, and too few are left who would tell of broken paths there. most says that so many agents
-// doubt that what the others find is no picture of the network.
+// doubt that what the others find is no picture of the network. Then silence of a service says nothing, but
+// what is heard of it still does.
 func (r *round) starved() (nodes map[string]bool, most bool) {
 	nodes = map[string]bool{}
 	reporting, doubting := 0, 0

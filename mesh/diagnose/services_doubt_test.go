@@ -26,21 +26,25 @@ func TestNobodyOnAStarvedNodeBlamesServices(t *testing.T) {
 	w.onlyEver()
 }
 
-func TestWhereManyAgentsDoubtNoServiceIsBlamed(t *testing.T) {
-	for doubting, said := range map[int]bool{1: true, 2: false} { // of 5 nodes
+func TestWhereManyAgentsDoubtTheSilenceOfAServiceSaysNothing(t *testing.T) {
+	for _, c := range []struct {
+		doubting int // of 5 nodes
+		code     probe.Code
+		said     bool
+	}{{1, probe.CodeTimeout, true}, {2, probe.CodeTimeout, false}, {2, probe.CodeRefused, true}, {3, probe.CodeBadAnswer, true}} {
 		w := newWorld(t, 5, nil)
 		w.services = true
 		w.start()
 		w.inject(fault{
 			doubt: func(at place) probe.Doubt {
-				if at.node < doubting {
+				if at.node < c.doubting {
 					return probe.DoubtLag
 				}
 				return 0
 			},
-			service: brokenService("dns", -1, probe.CodeRefused, "refused").service})
-		if found := w.run(10 * time.Second); (len(found) > 0) != said {
-			t.Errorf("%d nodes doubt: %+v", doubting, found)
+			service: brokenService("dns", -1, c.code, "").service})
+		if found := w.run(10 * time.Second); (len(found) > 0) != c.said {
+			t.Errorf("%d nodes doubt, %s: %+v", c.doubting, c.code, found)
 		}
 	}
 }

@@ -47,6 +47,15 @@ func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, home
 	}
 }
 
+// heard reports whether the service, or the kernel in its place, has answered as it does now.
+func heard(s *probe.Service) bool {
+	switch s.Code {
+	case probe.CodeNone, probe.CodeRefused, probe.CodeReset, probe.CodeBadAnswer:
+		return s.State != probe.Unknown
+	}
+	return false
+}
+
 // troubled are all for whom a service fails or is late.
 func (v *serviceView) troubled() []int { return slices.Concat(v.bad, v.slow, v.waiting) }
 
