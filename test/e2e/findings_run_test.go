@@ -73,13 +73,13 @@ func judge(t *testing.T, c *cluster.Cluster, v *verdict, limit time.Duration) (s
 // cutsServer are faults of a node that take the server with them where it lives: then that node alone
 // is heard, or nobody, and that is what must be said (TestTheServersNodeIsCutOff, and
 // TestSilenceOfAllIsTheServersFault of mesh/diagnose).
-var cutsServer = []string{"node-dead", "dup-ip", "nic-down", "nm-cni0-down", "nm-cni0-noaddr", "iptables-flush", "ip-forward-0", "docker0-overlaps-nodenet", "firewalld", "input-drop"}
+var cutsServer = []string{"dup-podcidr", "dup-podcidr-sameip", "node-dead", "dup-ip", "nic-down", "nm-cni0-down", "nm-cni0-noaddr", "iptables-flush", "ip-forward-0", "docker0-overlaps-nodenet", "firewalld", "input-drop"}
 
 // places are the nodes at which a fault is tried, by chance.
 func (v *verdict) places(c *cluster.Cluster) []int {
 	nodes := shuffled(c.Lab.Nodes())
-	if home := c.Lab.ServerPod().Node; nodes[0] == home && slices.Contains(cutsServer, v.fault) {
-		nodes[0], nodes[1] = nodes[1], nodes[0]
+	if at := slices.Index(nodes[:v.args], c.Lab.ServerPod().Node); at >= 0 && slices.Contains(cutsServer, v.fault) {
+		nodes[at], nodes[v.args] = nodes[v.args], nodes[at]
 	}
 	return nodes
 }
@@ -97,6 +97,9 @@ func shuffled(n int) []int {
 func (s *score) take(v *verdict, f *finding, nodes []int, after time.Duration) {
 	if f.Kind != v.kind || !v.at(f, nodes) || f.Cause != "" && !v.caused(f) {
 		text := fmt.Sprintf("%s/%s %v %s>%s: %s", f.Kind, f.Cause, f.Location.Nodes, f.Location.Source, f.Location.Destination, f.Summary)
+		if after <= 0 {
+			text = "while it heals: " + text
+		}
 		if !slices.Contains(s.wrong, text) {
 			s.wrong = append(s.wrong, text)
 		}
