@@ -11,20 +11,25 @@ func TestPictures(t *testing.T) {
 	s.do("fault overlay node3")
 	s.do("fault loss node1 node2")
 	p.await("document.querySelector('.finding')")
-	pictures(t, s, p, "4")
+	pictures(t, s.url, p, "4", "from=node1&to=node3")
 }
 
 // pictures keeps pictures of a broken mesh: the page as it is, in the dark with a finding chosen, on a
-// phone with a pair open.
-func pictures(t *testing.T, s *synthetic, p *tab, name string) {
+// phone with a pair open, which the words of an address choose.
+func pictures(t *testing.T, url string, p *tab, name, pair string) {
 	t.Helper()
 	p.shot(name + "-light")
-	dark := open(t, s.url, look{wide: 1400, high: 900, dark: true})
+	dark := open(t, url, look{wide: 1400, high: 900, dark: true})
+	dark.expected = p.expected
 	dark.await("document.querySelector('.finding button')")
 	dark.run(click(".finding button"))
 	dark.await("location.hash.includes('finding')")
 	dark.shot(name + "-dark-chosen")
-	phone := open(t, s.url+"#from=node1&to=node3", look{wide: 390, high: 844, scale: 2})
-	phone.await("document.querySelector('.path.failing')")
+	phone := open(t, url+"#"+pair, look{wide: 390, high: 844, scale: 2})
+	phone.expected = p.expected
+	phone.await("document.querySelector('.path.failing') || document.querySelector('#card .lost')")
+	if over := eval[int](phone, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+		t.Errorf("%s: on a phone the page scrolls sideways by %d", name, over)
+	}
 	phone.shot(name + "-phone")
 }

@@ -1,17 +1,18 @@
-// What stands along the two sides of the matrix, and in which order: nodes, or zones of them.
+// What stands along the two sides of the matrix, and in which order: nodes, or groups of them.
 import { byName, isBad, markOf, merge, worst } from './model.js';
 import { NONE } from './words.js';
 
 /** The finest matrix that is kept: of more items, several share a place. */
 const FINEST = 2048;
 
-/** arrange makes the items: { name, zone, nodes: [indexes], group }. */
+/** arrange makes the items: { name, zone, nodes: [indexes], group }, where zone names the group that a
+ * node belongs to and group says that the item is one. */
 export function arrange(model, options) {
   const { q, bad, worstFirst, zones, closed } = options;
   const score = bad || worstFirst ? scores(model) : null;
   const needle = q.trim().toLowerCase();
   const found = n => needle && (n.name.toLowerCase().includes(needle) || n.zone.toLowerCase().includes(needle));
-  let list = model.nodes.map((n, i) => ({ name: n.name, zone: n.zone, nodes: [i], hit: found(n) }));
+  let list = model.nodes.map((n, i) => ({ name: n.name, zone: n.group, nodes: [i], hit: found(n) }));
   if (bad) list = list.filter(item => score[item.nodes[0]] > 0);
   list.sort((a, b) => (b.hit || 0) - (a.hit || 0)
     || (zones ? byName(a.zone, b.zone) : 0)
@@ -29,6 +30,9 @@ export function arrange(model, options) {
   }
   return items;
 }
+
+/** labelOf is what stands beside an item. */
+export const labelOf = item => (item.group ? `▸ ${item.name} (${item.nodes.length})` : item.name);
 
 /** scores says of each node how bad it stands: failing counts more than anything else. */
 function scores(model) {

@@ -14,7 +14,7 @@ import { View } from './url.js';
 import { legend, verdict } from './verdict.js';
 
 const $ = id => document.getElementById(id);
-const MANY = 1500; // nodes from which on zones begin closed
+const MANY = 1500; // nodes from which on groups begin closed
 
 const model = new Model();
 let lost = '', lostAt = 0, drawn = '', began = false, shown = null;
@@ -74,16 +74,18 @@ function heard() {
 /** begin chooses what a big mesh opens with. */
 function begin() {
   began = true;
-  const zones = model.zones();
-  if (!location.hash && model.nodes.length > MANY && zones.length > 1) view.set({ zones: '1', closed: 'all' }, true);
+  if (!view.zones && !view.view && model.nodes.length > MANY && model.groups.length > 1) view.set({ zones: '1', closed: 'all' }, true);
   if (view.view) {
     const [cell, x, y] = view.view.split(',').map(Number);
     if ([cell, x, y].every(Number.isFinite)) Object.assign(matrix, { cell, restore: [x, y] });
   }
 }
 
+/** grouped says whether nodes stand by group; 0 in the address is no, in a mesh that would be otherwise. */
+const grouped = () => view.zones === '1' && model.groups.length > 1;
+
 function closedZones() {
-  const closed = view.closed === 'all' ? [...model.zones(), ''] : view.closed.split(',');
+  const closed = view.closed === 'all' ? model.groups : view.closed.split(',');
   return new Set(view.closed ? closed : []);
 }
 
@@ -101,9 +103,9 @@ function render() {
   const key = JSON.stringify([model.drawn, view.q, view.bad, view.worst, view.zones, view.closed, finding?.paths, !!lost]);
   if (key !== drawn && model.nodes.length) {
     drawn = key;
-    const items = arrange(model, { q: view.q, bad: view.bad, worstFirst: view.worst, zones: view.zones, closed: closedZones() });
+    const items = arrange(model, { q: view.q, bad: view.bad, worstFirst: view.worst, zones: grouped(), closed: closedZones() });
     matrix.old = !!lost;
-    matrix.byZone = view.zones;
+    matrix.byZone = grouped();
     matrix.set(model, items, light);
     if (matrix.restore) {
       [matrix.x, matrix.y] = matrix.restore.map(v => v * matrix.size);
@@ -134,10 +136,11 @@ function tools() {
   if (document.activeElement !== $('q')) $('q').value = view.q;
   $('bad').checked = !!view.bad;
   $('worst').checked = !!view.worst;
-  $('zones').checked = !!view.zones;
+  $('zones').checked = grouped();
+  $('zonesWord').textContent = model.zoned ? 'by zone' : 'by name';
   $('colour').value = view.colour;
-  $('zonesLabel').hidden = model.zones().length < 2;
-  $('zoneTools').hidden = !view.zones;
+  $('zonesLabel').hidden = model.groups.length < 2;
+  $('zoneTools').hidden = !grouped();
 }
 
 /** momentOf reads a time of the address; the server says what is wrong with one that is none. */
@@ -170,7 +173,7 @@ function openItems(a, b) {
 function point(a, b, at) {
   const tip = $('tip');
   if (!a) { tip.hidden = true; return; }
-  const text = b ? describe(a, b) : a.group ? `zone ${a.name}, ${count(a.nodes.length, 'node')}: click opens it` : `${a.name}: click brings it to the front`;
+  const text = b ? describe(a, b) : a.group ? `${model.zoned ? 'zone ' : ''}${a.name}, ${count(a.nodes.length, 'node')}: click opens it` : `${a.name}: click brings it to the front`;
   if (!at) { $('spoken').textContent = text; tip.hidden = true; return; }
   tip.textContent = text;
   tip.hidden = false;
@@ -198,7 +201,8 @@ function remember() {
 let typing;
 $('q').addEventListener('input', e => { clearTimeout(typing); typing = setTimeout(() => view.set({ q: e.target.value }), 150); });
 $('tools').addEventListener('submit', e => e.preventDefault());
-for (const id of ['bad', 'worst', 'zones']) $(id).addEventListener('change', e => view.set({ [id]: e.target.checked ? '1' : '' }));
+for (const id of ['bad', 'worst']) $(id).addEventListener('change', e => view.set({ [id]: e.target.checked ? '1' : '' }));
+$('zones').addEventListener('change', e => view.set({ zones: e.target.checked ? '1' : model.nodes.length > MANY ? '0' : '' }));
 $('colour').addEventListener('change', e => view.set({ colour: e.target.value }));
 $('collapse').addEventListener('click', () => view.set({ closed: 'all' }));
 $('expand').addEventListener('click', () => view.set({ closed: '' }));

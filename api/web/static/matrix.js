@@ -1,11 +1,12 @@
 // The matrix on its canvas: where things are, panning and zooming, the cursor, what is under it.
-import { Plane, worstOf } from './axis.js';
+import { Plane, labelOf, worstOf } from './axis.js';
 import { isBad } from './model.js';
 import { Palette } from './marks.js';
 import { paint } from './paint.js';
 
 const LARGEST = 56; // CSS pixels of a cell that fits
 const SMALLEST = 1.5;
+const READABLE = 12; // down to which few nodes are not made smaller only to be seen without scrolling
 
 /** Matrix draws the items of a plane. open(a, b) is called for a chosen pair, over(a, b, point) for the one under the pointer. */
 export class Matrix {
@@ -41,11 +42,12 @@ export class Matrix {
   layout() {
     if (!this.plane || !this.root.clientWidth) return;
     const n = this.items.length, wide = this.root.clientWidth;
-    const longest = this.items.slice(0, 400).reduce((m, item) => Math.max(m, item.name.length), 3);
+    const longest = this.items.slice(0, 400).reduce((m, item) => Math.max(m, labelOf(item).length), 3);
     this.left = Math.round(Math.min(Math.max(52, longest * 7 + 18), wide < 600 ? 84 : 190));
     this.top = Math.round(Math.min(Math.max(40, longest * 6.3 + 24), wide < 600 ? 70 : 120));
     const tallest = Math.max(240, Math.round(innerHeight * 0.74) - this.top);
-    this.least = Math.max(SMALLEST, Math.min(LARGEST, Math.min(wide - this.left - 26, n > 60 ? tallest : Infinity) / Math.max(1, n)));
+    const across = (wide - this.left - 26) / Math.max(1, n), down = Math.max(tallest / Math.max(1, n), n > 60 ? 0 : READABLE);
+    this.least = Math.max(SMALLEST, Math.min(LARGEST, across, down));
     if (n * 3 < wide - this.left) this.least = Math.max(this.least, 3);
     const size = this.size;
     this.wide = Math.min(wide, this.left + n * size + 26);

@@ -1,6 +1,9 @@
 // What the page knows: the nodes and, of every pair of them, the marks of its four path kinds.
 import { KINDS, NONE, OK } from './words.js';
 
+const BLOCK = 100; // nodes of a group, in a mesh that has no zones
+const ZONELESS = 300; // nodes from which on one without zones is grouped
+
 /** Model holds one overview. A row holds runs of cells that are not all ok: start, length, cell. */
 export class Model {
   version = 0;
@@ -9,6 +12,8 @@ export class Model {
   rows = [];
   findings = [];
   state = 'unknown';
+  groups = [];
+  zoned = false;
   agents = { expected: 0, reporting: 0, oldest_report: null };
   paths = {};
   generated = 0;
@@ -31,6 +36,7 @@ export class Model {
     if (message.nodes) {
       this.nodes = message.nodes;
       this.index = new Map(message.nodes.map((n, i) => [n.name, i]));
+      this.group();
       this.drawn++;
     }
     for (const [i, runs] of Object.entries(message.rows)) {
@@ -68,8 +74,20 @@ export class Model {
     return sum;
   }
 
-  zones() {
-    return [...new Set(this.nodes.map(n => n.zone))].filter(Boolean).sort(byName);
+  /** group says of each node in which group it stands: its zone or, in a big mesh without zones, its
+   * neighbours by name; and lists the groups. */
+  group() {
+    this.zoned = new Set(this.nodes.map(n => n.zone)).size > 1;
+    if (this.zoned || this.nodes.length < ZONELESS) {
+      for (const n of this.nodes) n.group = n.zone;
+    } else {
+      const sorted = [...this.nodes].sort((a, b) => byName(a.name, b.name));
+      sorted.forEach((n, i) => {
+        const first = i - i % BLOCK, last = Math.min(first + BLOCK, sorted.length) - 1;
+        n.group = `${sorted[first].name} – ${sorted[last].name}`;
+      });
+    }
+    this.groups = [...new Set(this.nodes.map(n => n.group))].sort(byName);
   }
 }
 

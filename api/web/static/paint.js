@@ -1,5 +1,6 @@
 // Drawing one frame of the matrix. Its cost depends on what is in sight, not on how many nodes there
 // are: large cells are copies of a few drawn ones, small ones are pixels.
+import { labelOf } from './axis.js';
 import { QUADRANTS } from './marks.js';
 import { OK } from './words.js';
 
@@ -103,7 +104,7 @@ function grid(g, m, sight) {
 function zones(g, m, sight) {
   if (!m.byZone || m.size < 2) return;
   const { items, size: s } = m, end = items.length * s;
-  g.strokeStyle = m.palette.soft;
+  g.strokeStyle = items.every(item => item.group) ? m.palette.line : m.palette.soft;
   g.lineWidth = 1;
   g.beginPath();
   for (let i = Math.max(1, Math.min(sight.i0, sight.j0)); i < Math.max(sight.i1, sight.j1); i++) {
@@ -128,14 +129,13 @@ function labels(g, m, sight) {
   const { items, size: s, palette: p } = m, room = 13, every = Math.max(1, Math.ceil(room / s)), under = m.cursor || m.hovered;
   g.font = '12px system-ui, sans-serif';
   g.textBaseline = 'middle';
-  const name = item => (item.group ? `▸ ${item.name} (${item.nodes.length})` : item.name);
   const colour = (item, here) => (here ? p.accent : item.hit || item.group ? p.text : p.soft);
   for (let i = Math.ceil(sight.i0 / every) * every; i < sight.i1; i += every) {
     const y = m.top + (i + 0.5) * s - m.y;
     if (y < m.top) continue;
     g.fillStyle = colour(items[i], under && under.i === i);
     g.textAlign = 'right';
-    g.fillText(clip(g, name(items[i]), m.left - 10), m.left - 6, y);
+    g.fillText(title(g, items[i], m.left - 10), m.left - 6, y);
   }
   for (let j = Math.ceil(sight.j0 / every) * every; j < sight.j1; j += every) {
     const x = m.left + (j + 0.5) * s - m.x;
@@ -145,7 +145,7 @@ function labels(g, m, sight) {
     g.rotate(-Math.PI / 3);
     g.fillStyle = colour(items[j], under && under.j === j);
     g.textAlign = 'left';
-    g.fillText(clip(g, name(items[j]), (m.top - 12) / Math.sin(Math.PI / 3)), 0, 0);
+    g.fillText(title(g, items[j], (m.top - 12) / Math.sin(Math.PI / 3)), 0, 0);
     g.restore();
   }
   g.fillStyle = p.soft;
@@ -153,6 +153,9 @@ function labels(g, m, sight) {
   g.font = '11px system-ui, sans-serif';
   g.fillText('from ↓ to →', 2, 9);
 }
+
+/** title is what there is room for of an item's label: how many nodes a group has can be left out. */
+const title = (g, item, room) => clip(g, item.group && g.measureText(labelOf(item)).width > room ? item.name : labelOf(item), room);
 
 const clipped = new Map();
 

@@ -38,7 +38,7 @@ function freshness(model, { lost, at, now }) {
   if (lost || !model.generated) return '';
   if (!model.nodes.length) return at ? '' : 'Start the agents, or look at their logs: they report to this server. This page shows them as soon as they do.';
   if (at) return `As it was at ${clock(model.generated)}.`;
-  const who = a.reporting === a.expected ? `All ${count(a.expected, 'agent')} report` : `${a.reporting} of ${count(a.expected, 'agent')} report`;
+  const who = a.reporting === a.expected ? `All ${count(a.expected, 'agent')} report` : `${a.reporting.toLocaleString('en')} of ${count(a.expected, 'agent')} report`;
   const oldest = a.oldest_report ? `, the oldest report is ${span(model.generated - Date.parse(a.oldest_report))} old` : '';
   const relayed = model.nodes.reduce((sum, node) => sum + ['pod', 'host'].filter(k => node[k]?.via).length, 0);
   return `${who}${oldest}${relayed ? `; ${relayed} only through a peer` : ''}.`;
