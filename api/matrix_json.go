@@ -22,7 +22,7 @@ func (m *snapshot) writeJSON(w io.Writer) error {
 	j.raw(`,"state":"`)
 	j.raw(m.view.State().String())
 	j.raw(`","nodes":[`)
-	m.nodes(j)
+	m.nodesJSON(j)
 	j.raw(`],"paths":{`)
 	j.counts(m.view)
 	j.raw(`},"pairs":[`)
@@ -49,8 +49,8 @@ func (j *jsonBuf) findings(list []diagnose.Finding) error {
 	return nil
 }
 
-// nodes writes the nodes with their agents, which the view lists side by side.
-func (m *snapshot) nodes(j *jsonBuf) {
+// nodesJSON writes the nodes with their agents, which the view lists side by side.
+func (m *snapshot) nodesJSON(j *jsonBuf) {
 	for i := 0; i < len(m.agents); {
 		first, end := &m.agents[i], i+1
 		for end < len(m.agents) && m.agents[end].Node == first.Node {
@@ -64,6 +64,9 @@ func (m *snapshot) nodes(j *jsonBuf) {
 		j.raw(`,"zone":`)
 		zone := slices.IndexFunc(m.agents[i:end], func(a mesh.AgentView) bool { return a.Zone != "" })
 		j.text(m.agents[i+max(zone, 0)].Zone)
+		if facts, known := m.nodes[first.Node]; known && !facts.Gone {
+			j.raw(`,"schedulable":` + strconv.FormatBool(!facts.Cordoned) + `,"ready":` + strconv.FormatBool(!facts.NotReady))
+		}
 		j.raw(`,"agents":{`)
 		for n := i; n < end; n++ {
 			if n > i {
@@ -95,6 +98,9 @@ func (m *snapshot) agent(j *jsonBuf, a *mesh.AgentView) {
 	j.time(a.LastReport)
 	j.raw(`,"via":`)
 	j.text(a.Via)
+	if m.leaving[a.Name] {
+		j.raw(`,"terminating":true`)
+	}
 	if a.Doubt != 0 {
 		j.raw(`,"doubt":`)
 		j.text(a.Doubt.String())

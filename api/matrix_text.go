@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"netchecker/mesh"
+	"netchecker/mesh/diagnose"
 	"netchecker/probe"
 )
 
@@ -124,15 +125,26 @@ func (m *snapshot) textGrid(w io.Writer, nodes []string) {
 // their name, or see a service that is not ok.
 func (m *snapshot) textAgents(w io.Writer) {
 	wrote := false
-	say := func(a *mesh.AgentView, format string, args ...any) {
+	note := func(of, text string) {
 		if !wrote {
 			io.WriteString(w, "AGENTS\n")
 			wrote = true
 		}
-		fmt.Fprintf(w, "%-24s %s\n", a.Key, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "%-24s %s\n", of, text)
+	}
+	say := func(a *mesh.AgentView, format string, args ...any) {
+		note(a.Key.String(), fmt.Sprintf(format, args...))
 	}
 	for i := range m.agents {
 		a := &m.agents[i]
+		if i == 0 || m.agents[i-1].Node != a.Node {
+			if text := nodeText(m.nodes[a.Node]); text != "" {
+				note(a.Node, text)
+			}
+		}
+		if m.leaving[a.Name] {
+			say(a, "terminating")
+		}
 		if a.Report != mesh.Reporting {
 			last := "never reported"
 			if !a.LastReport.IsZero() {
@@ -158,6 +170,18 @@ func (m *snapshot) textAgents(w io.Writer) {
 	if wrote {
 		io.WriteString(w, "\n")
 	}
+}
+
+// nodeText says what Kubernetes remarks of a node, "" for nothing.
+func nodeText(facts diagnose.NodeFacts) string {
+	var text []string
+	if facts.Cordoned {
+		text = append(text, "cordoned: takes no new pods")
+	}
+	if facts.NotReady {
+		text = append(text, "not ready, says Kubernetes")
+	}
+	return strings.Join(text, "; ")
 }
 
 func serviceText(s *probe.Service) (out string) {

@@ -139,6 +139,7 @@ func (s *Server) getMatrix(c echo.Context) error {
 	m := &snapshot{query: q}
 	if q.at.IsZero() {
 		m.view, m.conflicts, m.findings = s.cfg.Matrix.View(now), s.Conflicts(), s.Findings()
+		s.annotate(c, m)
 	} else if m.view, m.findings, err = s.past(c, q.at); err != nil {
 		return err
 	}
@@ -167,4 +168,20 @@ type snapshot struct {
 	query     query
 	conflicts map[string]Conflict
 	findings  []diagnose.Finding
+	// nodes and leaving annotate nodes and agents, by their names, with what Kubernetes says.
+	nodes   map[string]diagnose.NodeFacts
+	leaving map[string]bool
+}
+
+// annotate adds what Kubernetes says of nodes and agents. An old copy is marked as such.
+func (s *Server) annotate(c echo.Context, m *snapshot) {
+	if s.cfg.Nodes != nil {
+		m.nodes = s.cfg.Nodes()
+	}
+	if s.cfg.Leaving != nil {
+		m.leaving = s.cfg.Leaving()
+	}
+	if err := s.PodsStale(); err != nil {
+		c.Response().Header().Set(KubernetesErrorHeader, headerText(err.Error()))
+	}
 }

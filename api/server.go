@@ -75,6 +75,10 @@ type Config struct {
 	Expected Expecter
 	// PodsStale says since when and why what Expected tells is not current; nil, or a nil error, while it is.
 	PodsStale func(now time.Time) error
+	// Nodes returns what Kubernetes says of its nodes, Leaving the names of agents whose pods were told to
+	// go: annotations, no verdicts. Nil, and nil maps, where nobody knows.
+	Nodes   func() map[string]diagnose.NodeFacts
+	Leaving func() map[string]bool
 	// Roster returns the agents that gossip knows; nil, or a nil roster, stands for none.
 	Roster func() *mesh.Roster
 	// Sighted is told of every agent whose row shows it new or changed, so that gossip can look for it.

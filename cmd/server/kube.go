@@ -28,6 +28,8 @@ type kubernetes struct {
 	moved chan struct{}
 	nodes atomic.Pointer[map[string]diagnose.NodeFacts]
 	zones atomic.Pointer[map[string]string]
+	// leaving names the agents whose pods are terminating, or were when last seen.
+	leaving atomic.Pointer[map[string]bool]
 	// last holds, by key, who was in the roster; followRoster alone touches it.
 	last map[mesh.Key]mesh.Member
 
@@ -56,6 +58,7 @@ func (k *kubernetes) apply(c *api.Config) {
 	k.store = c.Store
 	if k.cluster != nil {
 		c.Expected, c.PodsStale, c.PodAddrs = k, k.cluster.PodsStale, k.addrs
+		c.Nodes, c.Leaving = k.facts, k.leavers
 	}
 }
 
@@ -168,6 +171,10 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 		k.zones.Store(&zones)
 		k.nodes.Store(&facts)
 	}
+	if pods, err := k.cluster.Pods(); err == nil {
+		leaving := leave(k.leavers(), pods, s.roster())
+		k.leaving.Store(&leaving)
+	}
 	select {
 	case k.moved <- struct{}{}:
 	default:
@@ -190,6 +197,14 @@ func (k *kubernetes) services(s *Server) []api.ServiceTarget {
 func (k *kubernetes) facts() map[string]diagnose.NodeFacts {
 	if facts := k.nodes.Load(); facts != nil {
 		return *facts
+	}
+	return nil
+}
+
+// leavers are the names of agents that were told to go; nil where nobody knows.
+func (k *kubernetes) leavers() map[string]bool {
+	if leaving := k.leaving.Load(); leaving != nil {
+		return *leaving
 	}
 	return nil
 }

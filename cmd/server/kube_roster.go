@@ -57,6 +57,26 @@ func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh
 	return gone, back
 }
 
+// leave returns the agents whose pods are terminating, with those of before whose pods are gone while
+// the roster still holds them: one that was killed could not say that it left.
+func leave(before map[string]bool, pods []kube.Pod, roster *mesh.Roster) map[string]bool {
+	out := map[string]bool{}
+	for i := range pods {
+		if pods[i].Terminating {
+			out[pods[i].Name] = true
+		}
+	}
+	if roster == nil {
+		return out
+	}
+	for i := range roster.Agents {
+		if name := roster.Agents[i].Name; before[name] {
+			out[name] = true
+		}
+	}
+	return out
+}
+
 // silentNodes are the nodes of the roster none of whose agents is heard.
 func silentNodes(roster *mesh.Roster) (out []string) {
 	if roster == nil {

@@ -57,6 +57,23 @@ func TestOnlyACurrentListProvesThatANodeIsGone(t *testing.T) {
 	}
 }
 
+func TestAPodThatWasTerminatingLeavesUntilTheRosterForgetsIt(t *testing.T) {
+	pod := func(name string, terminating bool) kube.Pod { return kube.Pod{Name: name, Terminating: terminating} }
+	roster := &mesh.Roster{Agents: []mesh.Member{member("1", mesh.Dead), member("2", mesh.Alive)}}
+	one, two := "netchecker-agent-1", "netchecker-agent-2"
+	leaving := leave(nil, []kube.Pod{pod(one, true), pod(two, false)}, roster)
+	if !leaving[one] || leaving[two] {
+		t.Errorf("while it terminates: %v", leaving)
+	}
+	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster); !leaving[one] || leaving[two] {
+		t.Errorf("killed, and still known to gossip: %v", leaving)
+	}
+	roster.Agents = roster.Agents[1:]
+	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster); len(leaving) != 0 {
+		t.Errorf("forgotten by all: %v", leaving)
+	}
+}
+
 func TestANodeThatIsStillListedStaysExpected(t *testing.T) {
 	k := &kubernetes{moved: make(chan struct{}, 1), last: map[mesh.Key]mesh.Member{}}
 	both := &mesh.Roster{Agents: []mesh.Member{member("node1", mesh.Alive), member("node2", mesh.Left)}}

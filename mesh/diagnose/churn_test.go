@@ -72,6 +72,24 @@ func TestADeletedNodeYieldsNothing(t *testing.T) {
 	w.onlyEver()
 }
 
+// An agent that is killed before it can say that it goes, as when its grace has run out.
+func TestATerminatingPodYieldsNothing(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		w := newWorld(t, 4, nil).start()
+		if told {
+			w.leaving = map[string]bool{"agent-pod-2-0": true}
+		}
+		w.inject(fault{path: func(from, to place) (effect, bool) {
+			gone := place{2, mesh.Pod}
+			return dies(true, true), from == gone || to == gone
+		}, silent: func(at place) bool { return at == place{2, mesh.Pod} }})
+		found := w.run(60 * time.Second)
+		if said := len(found) > 0; said == told {
+			t.Errorf("terminating %v: found %v", told, found)
+		}
+	}
+}
+
 func TestScalingUpYieldsNothing(t *testing.T) {
 	w := newWorld(t, 12, nil)
 	for i := range 4 {

@@ -17,7 +17,9 @@ type Input struct {
 	Evidence map[mesh.Key]*probe.Snapshot
 	// Nodes is what Kubernetes says of the nodes it knows; nil without Kubernetes.
 	Nodes map[string]NodeFacts
-	Now   time.Time
+	// Leaving are the names of agents whose pods were told to go: that they fall silent is no fault.
+	Leaving map[string]bool
+	Now     time.Time
 }
 
 // NodeFacts is what Kubernetes says of one node.

@@ -117,7 +117,7 @@ func (t *Tracker) meet(in Input) {
 		if row, _ := v.RowOf(i); row != nil {
 			settle = max(settle, row.Interval*3/2)
 		}
-		t.gate[i] = now.fresh && in.Now.Sub(now.seen) < settle || in.Nodes[m.Node].Gone
+		t.gate[i] = now.fresh && in.Now.Sub(now.seen) < settle || in.Nodes[m.Node].Gone || in.Leaving[m.Name]
 	}
 	if len(t.runs) > 2*v.Len()+64 { // forget who is gone
 		for key := range t.runs {

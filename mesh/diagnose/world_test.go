@@ -79,6 +79,7 @@ type world struct {
 	limit              int   // how many nodes agents tell of their ways to; 0 for all
 	hurt               []int // nodes that they tell of besides
 	facts              map[string]NodeFacts
+	leaving            map[string]bool
 }
 
 func newWorld(t testing.TB, n int, names func(i int) string) *world {
@@ -274,7 +275,7 @@ func (w *world) step(d time.Duration) []Finding {
 			w.t.Fatal(err)
 		}
 	}
-	found := w.tracker.Round(Input{View: w.matrix.View(w.now), Nodes: w.facts, Now: w.now})
+	found := w.tracker.Round(Input{View: w.matrix.View(w.now), Nodes: w.facts, Leaving: w.leaving, Now: w.now})
 	for _, f := range found {
 		w.seen[f.ID+string(f.Kind)+string(f.Cause)] = f
 	}
