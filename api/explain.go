@@ -128,35 +128,52 @@ func (e *Explanation) find(open []diagnose.Finding) {
 	}
 }
 
-// paths counts and lists the paths concerned.
+// paths counts and lists the paths concerned. What is known to be bad comes before what nobody knows:
+// of a dead node in a large cluster the latter alone are more than are listed.
 func (e *Explanation) paths(view *mesh.View) {
 	there, back := mesh.Filter{Source: e.Source, Destination: e.Destination}, mesh.Filter{Source: e.Destination, Destination: e.Source}
+	lists := []uint8{0}
 	if e.Node != "" {
 		there, back = mesh.Filter{Source: e.Node}, mesh.Filter{Destination: e.Node}
+		lists = []uint8{mesh.WantState(probe.Failing) | mesh.WantState(probe.Degraded), mesh.WantState(probe.Unknown)}
 	}
-	worst, any := probe.OK, false
-	for i, filter := range []mesh.Filter{there, back} {
-		if i == 1 && there == back {
-			continue
+	ways := []mesh.Filter{there, back}
+	if there == back {
+		ways = ways[:1]
+	}
+	e.State = e.count(view, ways).String()
+	for _, states := range lists {
+		for i, way := range ways {
+			way.States = states
+			for ref := range view.Refs(way) {
+				p := view.Path(ref)
+				switch {
+				case e.Node != "" && i == 1 && p.Source.Node == e.Node: // it was listed as from
+				case len(e.Pairs) == maxExplained:
+					e.PairsLeftOut++
+				default:
+					j := &jsonBuf{}
+					j.pair(&p)
+					e.Pairs = append(e.Pairs, j.b)
+				}
+			}
 		}
+	}
+}
+
+// count counts the paths of each way by kind and returns the worst state among them, unknown when
+// there are none.
+func (e *Explanation) count(view *mesh.View, ways []mesh.Filter) probe.State {
+	worst, any := probe.OK, false
+	for i, way := range ways {
 		var counts [mesh.PathKinds][probe.States]int
-		for ref := range view.Refs(filter) {
+		for ref := range view.Refs(way) {
 			p := view.Path(ref)
 			if e.Node != "" && i == 1 && p.Source.Node == e.Node {
 				continue // it was counted as from
 			}
 			counts[p.Kind()][p.State]++
 			worst, any = probe.Worst(worst, p.State), true
-			if e.Node != "" && p.State == probe.OK {
-				continue
-			}
-			if len(e.Pairs) == maxExplained {
-				e.PairsLeftOut++
-				continue
-			}
-			j := &jsonBuf{}
-			j.pair(&p)
-			e.Pairs = append(e.Pairs, j.b)
 		}
 		for k := range counts {
 			n := &counts[k]
@@ -165,9 +182,9 @@ func (e *Explanation) paths(view *mesh.View) {
 		}
 	}
 	if !any {
-		worst = probe.Unknown
+		return probe.Unknown
 	}
-	e.State = worst.String()
+	return worst
 }
 
 func (e *Explanation) agents(all []mesh.AgentView) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,12 +124,15 @@ func explainCounts(b *strings.Builder, e *api.Explanation) {
 	b.WriteByte('\n')
 }
 
-// explainPaths lists paths with what each probe found. Of a node there can be hundreds.
+// explainPaths lists paths with what each probe found. Of a node there can be hundreds, and those that
+// nobody reports have nothing to tell one by one.
 func explainPaths(b *strings.Builder, e *api.Explanation, pairs []client.Pair, wide bool) {
 	const most = 24
-	shown := pairs
+	shown, silent := pairs, 0
 	if !wide && e.Node != "" {
-		shown = pairs[:min(len(pairs), most)]
+		shown = slices.DeleteFunc(slices.Clone(pairs), func(p client.Pair) bool { return p.State == "unknown" })
+		silent = unknownPaths(e)
+		shown = shown[:min(len(shown), most)]
 	}
 	for i := range shown {
 		p := &shown[i]
@@ -145,12 +149,23 @@ func explainPaths(b *strings.Builder, e *api.Explanation, pairs []client.Pair, w
 			b.WriteString(strings.TrimRight(fmt.Sprintf("    %-5s %-9s %s", name, probe.State, probeText(&probe)), " ") + "\n")
 		}
 	}
-	if left := len(pairs) - len(shown) + e.PairsLeftOut; left > 0 {
+	if left := len(pairs) - len(shown) - silent + e.PairsLeftOut; left > 0 {
 		fmt.Fprintf(b, "  … and %d more paths: netcheck pairs lists them\n", left)
+	}
+	if silent > 0 {
+		fmt.Fprintf(b, "  unknown   %d paths: nobody fresh reports them\n", silent)
 	}
 	if len(pairs) > 0 {
 		b.WriteByte('\n')
 	}
+}
+
+// unknownPaths counts the paths that nobody reports.
+func unknownPaths(e *api.Explanation) (n int) {
+	for _, c := range e.Counts {
+		n += c.Unknown
+	}
+	return n
 }
 
 func probeText(p *client.Probe) string {

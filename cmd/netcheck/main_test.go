@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -418,5 +419,29 @@ func TestWatchWithoutATerminalPrintsWhatChanges(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], "OK 3 nodes") || !strings.Contains(lines[1], "30 paths: 26 ok, 0 degraded, 4 failing, 0 unknown") {
 		t.Errorf("printed\n%s", out.String())
+	}
+}
+
+// TestExplainSaysOfASilentNodeWhatOthersKnow: what nobody reports is a line, not a page that hides the rest.
+func TestExplainSaysOfASilentNodeWhatOthersKnow(t *testing.T) {
+	w := newWorld(t)
+	w.pass(false)
+	w.agents = slices.DeleteFunc(w.agents, func(a mesh.Agent) bool { return a.Node == "node3" })
+	for range 5 {
+		w.pass(true)
+	}
+	status, out := w.types("explain", "node3")
+	if status != 0 || !strings.Contains(out, "\n  failing   node1 -> node3 pod-to-pod") || !strings.Contains(out, "\n  unknown   10 paths: nobody fresh reports them\n") ||
+		strings.Contains(out, "unknown   node3 ->") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	var e api.Explanation
+	if _, out = w.types("explain", "node3", "-o", "json"); json.Unmarshal([]byte(out), &e) != nil || len(e.Pairs) != 14 {
+		t.Fatalf("%d paths: %s", len(e.Pairs), out)
+	}
+	for i, p := range e.Pairs {
+		if failing := strings.Contains(string(p), `"path":"pod-to-pod","family":"ipv4","state":"failing"`) || strings.Contains(string(p), `"path":"host-to-pod","family":"ipv4","state":"failing"`); failing != (i < 4) {
+			t.Errorf("path %d: %s", i, p)
+		}
 	}
 }
