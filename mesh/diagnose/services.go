@@ -57,7 +57,11 @@ func mergeRules(list []candidate) (out []candidate) {
 			continue
 		}
 		o := &out[at]
-		o.Evidence = append(o.Evidence, c.Evidence...)
+		for _, fact := range c.Evidence { // that the chain is empty each of them says
+			if !slices.Contains(o.Evidence, fact) {
+				o.Evidence = append(o.Evidence, fact)
+			}
+		}
 		o.variant += " " + c.variant
 		o.weight += c.weight
 		who := "No node translates"

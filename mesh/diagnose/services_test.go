@@ -294,3 +294,17 @@ func TestWhatIsAwaitedOnANodeThatIsCutOffIsNoFinding(t *testing.T) {
 	}
 	w.onlyEver(OverlayBroken)
 }
+
+// TestServicesThatShareAReasonSayItOnce: each of them comes with the same empty chain as evidence.
+func TestServicesThatShareAReasonSayItOnce(t *testing.T) {
+	chain := Fact{"node3", "rules of nat KUBE-SERVICES", "0", "4"}
+	of := func(name string) candidate {
+		c := candidate{nodes: []string{"node3"}}
+		c.Cause, c.Evidence = ServiceRulesMissing, []Fact{chain, {"node3", name, "timeout", "an answer"}}
+		return c
+	}
+	out := mergeRules([]candidate{of("dns"), of("server")})
+	if len(out) != 1 || len(out[0].Evidence) != 3 || out[0].Evidence[2].Fact != "server" {
+		t.Errorf("%+v", out)
+	}
+}
