@@ -28,6 +28,8 @@ func Rules() []Rule {
 		{"wording", "log messages and errors begin in lower case, and errors do not say that they failed", wording},
 		{"metrics", "metric names are netchecker_… or ncagent_…", metricNames},
 		{"flags", "every flag of the programs is in README.md or docs", flagsDocumented},
+		{"links", "every link between files of the tree leads somewhere", links},
+		{"findings", "every kind and cause of a finding is described in docs/findings.md", findings},
 		{"mentions", "nothing refers to files outside the tree", mentions},
 	}
 }
