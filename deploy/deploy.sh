@@ -43,7 +43,7 @@ fail() {
 }
 
 case ${1:-} in -h | --help)
-    sed -n 's/^# \{0,1\}//p; /^set /q' "${BASH_SOURCE[0]}"
+    sed -n '1d; s/^# \{0,1\}//p; /^set /q' "${BASH_SOURCE[0]}"
     exit 0
     ;;
 esac

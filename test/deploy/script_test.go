@@ -260,6 +260,9 @@ func TestEveryVariableIsSaid(t *testing.T) {
 	if len(defaults) < 20 {
 		t.Fatalf("%d variables only", len(defaults))
 	}
+	if !strings.HasPrefix(help, "Deploys ") {
+		t.Errorf("--help begins with %.40q", help)
+	}
 	page := read("../../docs/install.md")
 	for _, d := range defaults {
 		if !strings.Contains(help, d[1]) {
