@@ -29,6 +29,8 @@ func (m *snapshot) textPaths(w io.Writer) {
 	switch {
 	case len(m.agents) == 0:
 		io.WriteString(w, "no agent is known yet\n")
+	case l.n == 0 && m.query.filter.States == notOK:
+		io.WriteString(w, "no path is degraded, failing or unknown\n")
 	case l.n == 0:
 		io.WriteString(w, "no path is in the state asked for\n")
 	case l.more > 0:

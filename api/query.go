@@ -28,6 +28,9 @@ var formats = []string{"json", "text", "csv"}
 // queryWords are the parameters of the matrix.
 var queryWords = []string{"at", "destination", "format", "path", "source", "state"}
 
+// notOK are the states that are shown when nobody says which.
+const notOK = 1<<probe.Degraded | 1<<probe.Failing | 1<<probe.Unknown
+
 const (
 	stateWords = "all, ok, degraded, failing, unknown"
 	pathWords  = "pod-to-pod, host-to-pod, pod-to-host, host-to-host"
@@ -60,7 +63,7 @@ func parseQuery(values url.Values, now time.Time) (q query, err error) {
 	if q.all {
 		q.filter.States = 0
 	} else if q.filter.States == 0 {
-		q.filter.States = mesh.WantState(probe.Degraded) | mesh.WantState(probe.Failing) | mesh.WantState(probe.Unknown)
+		q.filter.States = notOK
 	}
 	for _, word := range split(values["path"]) {
 		kind, err := mesh.ParsePathKind(word)

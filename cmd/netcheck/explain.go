@@ -12,13 +12,19 @@ import (
 
 	"netchecker/api"
 	"netchecker/api/client"
+	"netchecker/cmd/cli"
 )
 
 func newExplain(s *asker, o *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain NODE | SOURCE DESTINATION",
 		Short: "Lays out what is known of a node or a pair: findings, paths, and in what they differ from healthy nodes",
-		Args:  args(cobra.RangeArgs(1, 2)),
+		Args: func(_ *cobra.Command, given []string) error {
+			if len(given) < 1 || len(given) > 2 {
+				return cli.Usagef("explain: want a node, or a source and a destination, not %d names", len(given))
+			}
+			return nil
+		},
 		ValidArgsFunction: func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(given) > 1 {
 				return nil, cobra.ShellCompDirectiveNoFileComp

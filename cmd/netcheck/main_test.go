@@ -312,7 +312,7 @@ func TestErrorsAreOneClearLine(t *testing.T) {
 		"history --since 5s --until 1h":     "lies before since",
 		"history --limit 0":                 "--limit 0: want at least 1",
 		"history --source nobody/node":      "source",
-		"explain":                           "accepts between 1 and 2 arg(s), received 0",
+		"explain":                           "explain: want a node, or a source and a destination, not 0 names",
 		"explain nobody":                    `node "nobody": no such node, there are 3: node1, node2, node3`,
 		"pairs --server example":            `--server "example": want a URL such as`,
 		"pairs --server http://u:p@[::1":    `--server "…@[::1": want a URL such as`,

@@ -71,6 +71,9 @@ func newPairs(s *asker, o *output) *cobra.Command {
 				return err
 			}
 			t := pairTable(m.Pairs)
+			if *chosen["state"] == "" {
+				return t.print(o, "no path is degraded, failing or unknown")
+			}
 			return t.print(o, "no path is in the state asked for")
 		},
 	}
