@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Namespace makes a namespace with its service account "default", which a controller would make.
@@ -117,6 +119,18 @@ func (p *Plane) As(ctx context.Context, namespace, serviceAccount string) (*rest
 	config := rest.AnonymousClientConfig(p.admin)
 	config.BearerToken, config.QPS = token, -1
 	return config, nil
+}
+
+// KubeconfigAs writes a file by which a program acts as a service account, in its namespace.
+func (p *Plane) KubeconfigAs(ctx context.Context, namespace, serviceAccount, file string) error {
+	config, err := p.As(ctx, namespace, serviceAccount)
+	if err != nil {
+		return err
+	}
+	return clientcmd.WriteToFile(clientcmdapi.Config{CurrentContext: "c",
+		Contexts:  map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "c", Namespace: namespace}},
+		Clusters:  map[string]*clientcmdapi.Cluster{"c": {Server: config.Host, CertificateAuthority: config.CAFile, CertificateAuthorityData: config.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"c": {Token: config.BearerToken}}}, file)
 }
 
 // Kubectl runs kubectl as an administrator and returns what it wrote; stdin may be empty.

@@ -17,8 +17,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"netchecker/mesh/kube"
 	"netchecker/test/kube/controlplane"
@@ -81,13 +79,8 @@ func account(t *testing.T, namespace string, rules ...rbacv1.PolicyRule) *kube.A
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: namespace},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: namespace, Name: "server"}}}, metav1.CreateOptions{})
 	must(t, err)
-	config, err := plane.As(ctx, namespace, "server")
-	must(t, err)
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, clientcmd.WriteToFile(clientcmdapi.Config{CurrentContext: "c",
-		Contexts:  map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "c", Namespace: namespace}},
-		Clusters:  map[string]*clientcmdapi.Cluster{"c": {Server: config.Host, CertificateAuthority: config.CAFile, CertificateAuthorityData: config.CAData}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{"c": {Token: config.BearerToken}}}, file))
+	must(t, plane.KubeconfigAs(ctx, namespace, "server", file))
 	access, err := kube.Connect(file, "netchecker-test")
 	must(t, err)
 	return access

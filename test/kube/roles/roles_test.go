@@ -20,8 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"netchecker/api/store"
 	"netchecker/api/store/storetest"
@@ -140,13 +138,8 @@ func access(t *testing.T, namespace, missing string) *kube.Access {
 		must(t, err)
 		kubectl(t, string(text), "apply", "-f", "-")
 	}
-	config, err := plane.As(t.Context(), namespace, account)
-	must(t, err)
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, clientcmd.WriteToFile(clientcmdapi.Config{CurrentContext: "c",
-		Contexts:  map[string]*clientcmdapi.Context{"c": {Cluster: "c", AuthInfo: "c", Namespace: namespace}},
-		Clusters:  map[string]*clientcmdapi.Cluster{"c": {Server: config.Host, CertificateAuthority: config.CAFile, CertificateAuthorityData: config.CAData}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{"c": {Token: config.BearerToken}}}, file))
+	must(t, plane.KubeconfigAs(t.Context(), namespace, account, file))
 	a, err := kube.Connect(file, "netchecker-test")
 	must(t, err)
 	return a
