@@ -39,7 +39,7 @@ func FindFault(name string) (Fault, error) {
 			return f, nil
 		}
 	}
-	return Fault{}, fmt.Errorf("no fault %q", name)
+	return Fault{}, fmt.Errorf("no fault %q: go run ./test/lab/cmd/lab -faults lists those there are", name)
 }
 
 // Inject breaks the network by name; see Fault.Inject.
