@@ -10,9 +10,9 @@ const (
 type Cause string
 
 const (
-	Unknown  Cause = ""
-	NICDown  Cause = "nic_down"
-	NICSlow  Cause = "nic_slow"
-	unknown        = "none"
+	Unknown   Cause = ""
+	NICDown   Cause = "nic_down"
+	NICSlow   Cause = "nic_slow"
+	unknown         = "none"
 	elsewhere Scope = "cluster"
 )
