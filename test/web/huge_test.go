@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -91,9 +92,7 @@ func huge(t *testing.T, server string, zones int) string {
 			return
 		}
 		message := map[string]any{}
-		for key, value := range whole {
-			message[key] = value
-		}
+		maps.Copy(message, whole)
 		if r.FormValue("since") == "7" { // nothing is new
 			message["since"], message["rows"] = 7, map[int][]int{}
 			delete(message, "nodes")
