@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"netchecker/api"
 	"netchecker/api/store"
@@ -140,6 +141,8 @@ func TestWhyTheServerIsNotReadyIsLogged(t *testing.T) {
 	}
 	ask(nil, 200)
 	ask(errors.New("etcdserver: request timed out"), 503)
+	ask(errors.New("report of a: forbidden"), 503)
+	f.pass(time.Minute)
 	ask(errors.New("no space left on device"), 503)
 	ask(nil, 200)
 	log := f.log.String()

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -35,19 +36,22 @@ func (s *Server) unready() error {
 	return nil
 }
 
-// sayReady logs when the answer to /readyz changes: the Event that the kubelet makes of it tells the
-// status alone.
+// sayReady logs when the server becomes ready or ceases to be, and another reason once a minute: it
+// may name another agent each time. The Event that the kubelet makes of it tells the status alone.
 func (s *Server) sayReady(err error) {
-	text := ""
+	text, now := "", s.now()
 	if err != nil {
 		text = err.Error()
 	}
 	s.readyMu.Lock()
 	before := s.unreadyFor
-	s.unreadyFor = text
+	same := text == before || text != "" && before != "" && now.Sub(s.unreadySaid) < time.Minute
+	if !same {
+		s.unreadyFor, s.unreadySaid = text, now
+	}
 	s.readyMu.Unlock()
 	switch {
-	case text == before:
+	case same:
 	case text == "":
 		s.log.Info("ready again", "was_not_for", before)
 	default:

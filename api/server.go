@@ -145,8 +145,9 @@ type Server struct {
 	ending   chan struct{} // closed by EndStreams
 	endOnce  sync.Once
 
-	readyMu    sync.Mutex // guards unreadyFor
-	unreadyFor string     // what /readyz last said, "" for ready
+	readyMu     sync.Mutex // guards the two below
+	unreadyFor  string     // what was last said of /readyz, "" for ready
+	unreadySaid time.Time
 
 	stateMu sync.Mutex // guards the two below
 	state   probe.State
