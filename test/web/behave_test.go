@@ -39,6 +39,21 @@ func (p *tab) litPaths() (out []string) {
 	return out
 }
 
+// overlayPaths are those that a broken overlay at one of some nodes takes away, as litPaths lists them.
+func overlayPaths(nodes, at int) (out []string) {
+	for i := 1; i <= nodes; i++ {
+		for j := 1; j <= nodes; j++ {
+			if i != j && (i == at || j == at) {
+				for _, kind := range []string{"pod-to-pod", "host-to-pod"} {
+					out = append(out, fmt.Sprintf("node%d>node%d %s", i, j, kind))
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // at is the middle of a cell in the window, scrolled into view.
 func (p *tab) at(from, to string) (x, y float64) {
 	p.t.Helper()
@@ -66,17 +81,7 @@ func TestAFaultAppearsIsLitAndGoesAway(t *testing.T) {
 
 	p.run(chromedp.Click(".finding .say", chromedp.ByQuery))
 	p.await("document.querySelector('.finding .say').getAttribute('aria-expanded') === 'true'")
-	var want []string
-	for i := range 5 {
-		for j := range 5 {
-			if i != j && (i == 2 || j == 2) {
-				for _, kind := range []string{"pod-to-pod", "host-to-pod"} {
-					want = append(want, fmt.Sprintf("node%d>node%d %s", i+1, j+1, kind))
-				}
-			}
-		}
-	}
-	slices.Sort(want)
+	want := overlayPaths(5, 3)
 	if got := p.litPaths(); !slices.Equal(got, want) {
 		t.Errorf("lit are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

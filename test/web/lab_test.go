@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -36,6 +38,9 @@ func TestThePageInALab(t *testing.T) {
 	p.says("#headline", "12 of 56 paths between 4 nodes are failing")
 	p.run(chromedp.Click(".finding .say", chromedp.ByQuery))
 	p.says("#list summary", "12 paths of 6 pairs that the chosen finding explains")
+	if got, want := p.litPaths(), overlayPaths(4, 3); !slices.Equal(got, want) {
+		t.Errorf("lit are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 	x, y := p.at("node1", "node3")
 	p.run(chromedp.MouseClickXY(x, y))
 	p.says("#card", "All of the requests get lost on the way from node1 to node3.")

@@ -3,10 +3,35 @@
 const SILENCE = 6000; // the server says something every two seconds
 const ASK = 3000;
 
+const STREAMS = 4; // a browser allows six connections to a server, for all its pages together: some must stay free
+const ROUND = 1000; // how long pages of the same browser get to say that they hold a stream: those in the background are slow
+
+/** Crowd counts the streams that other pages of this browser hold. holds() says whether this one does. */
+class Crowd {
+  constructor(holds) {
+    Object.assign(this, { holds, id: Math.random(), wants: false, others: 0, channel: new BroadcastChannel('netchecker-streams') });
+    this.channel.onmessage = ({ data: { asks, told } }) => {
+      if (told === this.id) this.others++;
+      // Of pages that want one at the same moment, those with the lesser number go first.
+      else if (asks && (this.holds() || (this.wants && this.id < asks))) this.channel.postMessage({ told: asks });
+    };
+  }
+
+  /** room says whether there is room for one more. */
+  async room() {
+    Object.assign(this, { wants: true, others: 0 });
+    this.channel.postMessage({ asks: this.id });
+    await new Promise(done => { setTimeout(done, ROUND); });
+    this.wants = false;
+    return this.others < STREAMS;
+  }
+}
+
 /** Live keeps a model up to date. heard() is called after every message, lost(why) when none came. */
 export class Live {
   constructor(model, heard, lost) {
     Object.assign(this, { model, heard, lost, source: null, last: 0, failures: 0, quiet: 0, streams: true, wanted: false, asking: false });
+    this.crowd = new Crowd(() => !!this.source);
     document.addEventListener('visibilitychange', () => this.wake());
     addEventListener('online', () => this.wake());
     addEventListener('pageshow', () => this.wake());
@@ -65,8 +90,9 @@ export class Live {
     this.heard();
   }
 
-  open() {
-    if (!this.wanted || document.hidden || this.source || !this.streams || !this.model.version) return;
+  async open() {
+    const may = () => this.wanted && !document.hidden && !this.source && this.streams && this.model.version;
+    if (this.crowd.wants || !may() || !await this.crowd.room() || !may()) return;
     const source = new EventSource(`api/v1/events?since=${this.model.version}`);
     this.source = source;
     source.addEventListener('change', e => this.take(JSON.parse(e.data)));
