@@ -5,19 +5,23 @@ import "slices"
 // fold drops readings that are consequences of another one. What evidence shows at one place may
 // break paths of a second one that the counts alone cannot tell from a fault of its own: a node that
 // took another's pod network has lost the way to its own pods as well. So a cause that is shown
-// explains whatever stays unexplained at the nodes that it names.
-func fold(all []reading) (kept []reading) {
+// explains whatever stays unexplained at the nodes that it names. The consequences are returned with the
+// numbers of what explains them in all.
+func fold(all []reading) (kept []reading, explained map[int]int) {
+	explained = map[int]int{}
 	for i := range all {
 		d := &all[i]
 		if at := slices.IndexFunc(kept, func(by reading) bool { return by.same(d) }); at >= 0 {
 			kept[at].weight += d.weight
 			continue
 		}
-		if !slices.ContainsFunc(all, func(by reading) bool { return by.accounts(d) }) {
-			kept = append(kept, *d)
+		if by := slices.IndexFunc(all, func(by reading) bool { return by.accounts(d) }); by >= 0 {
+			explained[i] = by
+			continue
 		}
+		kept = append(kept, *d)
 	}
-	return kept
+	return kept, explained
 }
 
 // same reports whether d is r once more: chance or time made some of the paths fail in another way.

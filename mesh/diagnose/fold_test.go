@@ -34,6 +34,38 @@ func TestAConflictExplainsThePodsOfBothNodes(t *testing.T) {
 	w.onlyEver(AddressConflict)
 }
 
+// Before all peers have sent the other's packets there, the node that took the network looks as if it
+// had a fault of its own. That is over when the conflict is known.
+func TestAConflictEndsWhatItExplains(t *testing.T) {
+	const k, o = 1, 4
+	w := newWorld(t, 6, nil)
+	w.evidence = true
+	w.start()
+	own := func(from, to place) (effect, bool) {
+		return dies(true, false), from.node != to.node && to == place{o, mesh.Pod}
+	}
+	w.inject(fault{path: own})
+	if found := w.run(5 * time.Second); len(found) != 1 || found[0].Kind == AddressConflict {
+		t.Fatalf("found %+v", found)
+	}
+	w.inject(fault{
+		path: func(from, to place) (effect, bool) {
+			if e, hit := overlayOf(true, false)(k, o, from, to); hit {
+				return e, true
+			}
+			return own(from, to)
+		},
+		evidence: func(at place, s *probe.Snapshot) {
+			if at == (place{o, mesh.Host}) {
+				s.Link("cni0").Addrs = []netip.Prefix{netip.PrefixFrom(gateway(k), 24)}
+			}
+		}})
+	w.since = epoch
+	for _, wrong := range w.check(w.run(3*time.Second), truth{kind: AddressConflict, cause: DuplicatePodCIDR, nodes: []int{k, o}}) {
+		t.Error(wrong)
+	}
+}
+
 // Large packets that vanish make connections hang as well: that is no fault of the agent.
 func TestAnMTUBlackHoleExplainsConnectionsThatHang(t *testing.T) {
 	const k = 2

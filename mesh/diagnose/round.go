@@ -56,8 +56,10 @@ type round struct {
 	pictures []*picture
 	dual     bool
 	found    []candidate
-	cut      *cutNodes  // what explains trouble with services
-	asked    []*service // what agents say of services
+	cut      *cutNodes // what explains trouble with services
+	// explained holds the slots of consequences, each with the slot of what explains it.
+	explained map[string]string
+	asked     []*service // what agents say of services
 }
 
 func (r *round) run() []candidate {
@@ -102,7 +104,11 @@ func (r *round) readings(p *picture) (all []reading) {
 			all = append(all, reading)
 		}
 	}
-	if all = fold(all); few {
+	kept, explained := fold(all)
+	for d, by := range explained {
+		r.explained[r.candidate(p, &all[d]).slot] = r.candidate(p, &all[by]).slot
+	}
+	if all = kept; few {
 		all = slices.DeleteFunc(all, func(d reading) bool {
 			return !d.shown && !d.alone && d.kind != NodeDown && (d.scope == ScopeNode || d.scope == ScopePair)
 		})

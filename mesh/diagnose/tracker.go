@@ -86,7 +86,7 @@ func (t *Tracker) Round(in Input) []Finding {
 		t.first = in.Now
 	}
 	t.meet(in)
-	r := &round{Input: in, tracker: t}
+	r := &round{Input: in, tracker: t, explained: map[string]string{}}
 	found := r.run()
 	t.align(found)
 	t.watch(found)
@@ -309,7 +309,7 @@ func (t *Tracker) findings(r *round) []Finding {
 				delete(t.tracks, slot)
 			}
 			continue
-		case absent >= closing<<min(k.reopened, 4) && !r.lasts(k, absent):
+		case absent >= closing<<min(k.reopened, 4) && !r.lasts(k, absent), absent > 0 && t.says(r.explained[slot]):
 			k.closed = t.now
 		}
 		f := k.Finding
@@ -322,6 +322,12 @@ func (t *Tracker) findings(r *round) []Finding {
 	}
 	slices.SortFunc(list, func(a, b Finding) int { return a.Compare(&b) })
 	return list
+}
+
+// says reports whether the finding of a slot is open.
+func (t *Tracker) says(slot string) bool {
+	k := t.tracks[slot]
+	return k != nil && !k.opened.IsZero() && k.closed.IsZero()
 }
 
 // complete makes lists of JSON lists rather than null.
