@@ -28,8 +28,8 @@ type kubernetes struct {
 	moved chan struct{}
 	nodes atomic.Pointer[map[string]diagnose.NodeFacts]
 	zones atomic.Pointer[map[string]string]
-	// leaving names the agents whose pods are terminating, or were when last seen.
-	leaving atomic.Pointer[map[string]bool]
+	// leaving says since when agents' pods are terminating, or were when last seen.
+	leaving atomic.Pointer[map[string]time.Time]
 	// last holds, by key, who was in the roster; followRoster alone touches it.
 	last map[mesh.Key]mesh.Member
 
@@ -172,7 +172,11 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 		k.nodes.Store(&facts)
 	}
 	if pods, err := k.cluster.Pods(); err == nil {
-		leaving := leave(k.leavers(), pods, s.roster())
+		var before map[string]time.Time
+		if leaving := k.leaving.Load(); leaving != nil {
+			before = *leaving
+		}
+		leaving := leave(before, pods, s.roster(), time.Now())
 		k.leaving.Store(&leaving)
 	}
 	select {
@@ -201,12 +205,19 @@ func (k *kubernetes) facts() map[string]diagnose.NodeFacts {
 	return nil
 }
 
-// leavers are the names of agents that were told to go; nil where nobody knows.
+// leavers are the names of agents that were told to go lately; nil where nobody knows.
 func (k *kubernetes) leavers() map[string]bool {
-	if leaving := k.leaving.Load(); leaving != nil {
-		return *leaving
+	leaving := k.leaving.Load()
+	if leaving == nil {
+		return nil
 	}
-	return nil
+	lately := map[string]bool{}
+	for name, at := range *leaving {
+		if time.Since(at) < leaveRemember {
+			lately[name] = true
+		}
+	}
+	return lately
 }
 
 // Reviewer has the API server say whose tokens are.

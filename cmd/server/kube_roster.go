@@ -57,21 +57,32 @@ func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh
 	return gone, back
 }
 
-// leave returns the agents whose pods are terminating, with those of before whose pods are gone while
+// leaveRemember is how long an agent that was told to go may be silent without anybody wondering: the
+// time that its pod has to end, and that another has to come in its place. A pod that terminates for
+// longer is on a node that is down, or nobody replaced it: its silence is a fault again.
+const leaveRemember = 2 * time.Minute
+
+// leave returns since when agents' pods are terminating, with those of before whose pods are gone while
 // the roster still holds them: one that was killed could not say that it left.
-func leave(before map[string]bool, pods []kube.Pod, roster *mesh.Roster) map[string]bool {
-	out := map[string]bool{}
+func leave(before map[string]time.Time, pods []kube.Pod, roster *mesh.Roster, now time.Time) map[string]time.Time {
+	out := map[string]time.Time{}
+	since := func(name string) time.Time {
+		if at, ok := before[name]; ok {
+			return at
+		}
+		return now
+	}
 	for i := range pods {
 		if pods[i].Terminating {
-			out[pods[i].Name] = true
+			out[pods[i].Name] = since(pods[i].Name)
 		}
 	}
 	if roster == nil {
 		return out
 	}
 	for i := range roster.Agents {
-		if name := roster.Agents[i].Name; before[name] {
-			out[name] = true
+		if name := roster.Agents[i].Name; !before[name].IsZero() {
+			out[name] = before[name]
 		}
 	}
 	return out

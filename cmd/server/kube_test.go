@@ -61,16 +61,28 @@ func TestAPodThatWasTerminatingLeavesUntilTheRosterForgetsIt(t *testing.T) {
 	pod := func(name string, terminating bool) kube.Pod { return kube.Pod{Name: name, Terminating: terminating} }
 	roster := &mesh.Roster{Agents: []mesh.Member{member("1", mesh.Dead), member("2", mesh.Alive)}}
 	one, two := "netchecker-agent-1", "netchecker-agent-2"
-	leaving := leave(nil, []kube.Pod{pod(one, true), pod(two, false)}, roster)
-	if !leaving[one] || leaving[two] {
+	now := time.Now()
+	leaving := leave(nil, []kube.Pod{pod(one, true), pod(two, false)}, roster, now)
+	if leaving[one].IsZero() || !leaving[two].IsZero() {
 		t.Errorf("while it terminates: %v", leaving)
 	}
-	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster); !leaving[one] || leaving[two] {
-		t.Errorf("killed, and still known to gossip: %v", leaving)
+	later := now.Add(time.Minute)
+	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster, later); !leaving[one].Equal(now) || !leaving[two].IsZero() {
+		t.Errorf("killed, and still known to gossip: %v, want it since %v", leaving, now)
 	}
 	roster.Agents = roster.Agents[1:]
-	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster); len(leaving) != 0 {
+	if leaving = leave(leaving, []kube.Pod{pod(two, false)}, roster, later); len(leaving) != 0 {
 		t.Errorf("forgotten by all: %v", leaving)
+	}
+}
+
+// Pods of a dead node terminate for ever: that must not hide for ever that it is dead.
+func TestAnAgentDoesNotLeaveForLong(t *testing.T) {
+	k := &kubernetes{}
+	leaving := map[string]time.Time{"lately": time.Now(), "long ago": time.Now().Add(-leaveRemember - time.Second)}
+	k.leaving.Store(&leaving)
+	if got := k.leavers(); len(got) != 1 || !got["lately"] {
+		t.Errorf("leaving %v, want only the one of lately", got)
 	}
 }
 

@@ -72,6 +72,18 @@ func TestADeletedNodeYieldsNothing(t *testing.T) {
 	w.onlyEver()
 }
 
+// The pods of a node that died are told to go when somebody rolls them out anew, and nobody there hears it.
+func TestTerminatingPodsOfADeadNodeDoNotHideIt(t *testing.T) {
+	w := newWorld(t, 4, nil).start()
+	w.leaving = map[string]bool{"agent-pod-2-0": true, "agent-host-2-0": true}
+	w.facts = map[string]NodeFacts{"node3": {NotReady: true}}
+	w.inject(fault{path: func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, 2) },
+		silent: func(at place) bool { return at.node == 2 }})
+	for _, wrong := range w.check(w.run(10*time.Second), truth{kind: NodeDown, nodes: []int{2}}) {
+		t.Error(wrong)
+	}
+}
+
 // An agent that is killed before it can say that it goes, as when its grace has run out.
 func TestATerminatingPodYieldsNothing(t *testing.T) {
 	for _, told := range []bool{true, false} {

@@ -103,19 +103,6 @@ func (c *cutNodes) home(address string) string {
 	return node
 }
 
-// homes are the nodes on which the endpoints of some ways live; none when one of them is not known.
-func (c *cutNodes) homes(direct []*serviceView) []string {
-	var nodes []string
-	for _, v := range direct {
-		node := c.home(v.address)
-		if node == "" {
-			return nil
-		}
-		nodes = append(nodes, node)
-	}
-	return sortedSet(nodes)
-}
-
 // addrOf is the address in host:port or a URL; false for names.
 func addrOf(text string) (netip.Addr, bool) {
 	if u, err := url.Parse(text); err == nil && u.Host != "" {

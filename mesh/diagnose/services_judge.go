@@ -36,7 +36,11 @@ func (r *round) judgeService(s *service) {
 	}
 	slices.Sort(nodes)
 	if len(nodes) > 3 && len(nodes)*2 > r.serviceNodes(s) {
-		r.enter(r.serviceFinding(s, nodes, ScopeCluster, r.kindOf(s), CauseUnknown, fmt.Sprintf("%s fails on %d nodes (%s), in no pattern that names the cause.", title(s), len(nodes), enumerate(nodes))))
+		c := r.serviceFinding(s, nodes, ScopeCluster, r.kindOf(s), CauseUnknown, fmt.Sprintf("%s fails on %d nodes (%s), in no pattern that names the cause.", title(s), len(nodes), enumerate(nodes)))
+		if !anyView(s.views, func(v *serviceView) bool { return len(v.bad) > 0 }) {
+			c.hold = serviceHoldWait
+		}
+		r.enter(c)
 		return
 	}
 	type verdict struct {
@@ -102,9 +106,9 @@ func (r *round) serviceEverywhere(s *service, virtual, direct []*serviceView) bo
 			return tell(ServiceBroken, NoEndpoints, "Service %s (%s) has no ready endpoints: every node refuses it at once, while its pod answers directly. Check the pod's readiness and the Service's selector.", s.name, v.address)
 		}
 		return tell(ServiceBroken, ServiceRulesMissing, "The Service address of %s (%s) is dead on all nodes while its pod answers directly: kube-proxy (or its replacement) translates it nowhere. Check kube-proxy and what was rolled out last.", s.name, v.address)
-	case s.dns && anyView(s.views, func(v *serviceView) bool { return v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return !v.tcp && !v.none() }):
+	case s.dns && anyView(s.views, func(v *serviceView) bool { return v.tcp && v.all() }) && everyView(ofProtocol(s.views, false), none):
 		return r.dnsBlocked(s, DNSTCPBlocked, direct, where)
-	case s.dns && anyView(s.views, func(v *serviceView) bool { return !v.tcp && v.all() }) && !anyView(s.views, func(v *serviceView) bool { return v.tcp && !v.none() }):
+	case s.dns && anyView(s.views, func(v *serviceView) bool { return !v.tcp && v.all() }) && everyView(ofProtocol(s.views, true), none):
 		return r.dnsBlocked(s, DNSUDPBlocked, direct, where)
 	case anyView(s.views, slow) && everyView(s.views, func(v *serviceView) bool { return slow(v) || v.late() || v.tcp }):
 		return r.serviceSlow(s, where, tell)

@@ -32,9 +32,9 @@ func (r *round) nodeVerdict(s *service, node string) (Kind, Cause, bool) {
 	udp := r.toll(node, s.views, func(v *serviceView) bool { return !v.tcp })
 	tcp := r.toll(node, s.views, func(v *serviceView) bool { return v.tcp })
 	switch {
-	case s.dns && udp.bad > 0 && tcp.troubled == 0 && 2*udp.bad >= udp.asked:
+	case s.dns && udp.bad > 0 && tcp.asked > 0 && tcp.troubled == 0 && 2*udp.bad >= udp.asked:
 		return DNSFailing, DNSUDPBlocked, true
-	case s.dns && tcp.bad > 0 && udp.troubled == 0 && 2*tcp.bad >= tcp.asked && !r.noTCP(node):
+	case s.dns && tcp.bad > 0 && udp.asked > 0 && udp.troubled == 0 && 2*tcp.bad >= tcp.asked && !r.noTCP(node):
 		return DNSFailing, DNSTCPBlocked, true
 	case vip.bad > 0 && direct.troubled == 0 && direct.asked > 0:
 		return ServiceBroken, ServiceRulesMissing, true
@@ -88,21 +88,29 @@ func (r *round) localDrop(s *service, nodes []string) string {
 	return ""
 }
 
-// dnsBlocked enters a finding about one protocol of DNS that fails for everybody. Where all DNS pods
-// live on one node, that is the one place that all ways to them have in common.
+// dnsBlocked enters a finding about one protocol of DNS that fails for everybody, at some of its pods or
+// at all. Where those all live on one node, as that one's own routes show, it is the one place that all
+// ways to them have in common.
 func (r *round) dnsBlocked(s *service, cause Cause, direct []*serviceView, where string) bool {
 	protocol, other, effect := "UDP", "TCP", "names are not resolved"
 	if cause == DNSTCPBlocked {
 		protocol, other, effect = "TCP", "UDP", "big answers fail"
 	}
+	asked := ofProtocol(direct, cause == DNSTCPBlocked)
+	bad := slices.DeleteFunc(slices.Clone(asked), func(v *serviceView) bool { return !v.all() })
+	if len(bad) > 0 {
+		where = addresses(bad)
+	}
+	if n := len(asked); n > len(bad) && len(bad) > 0 {
+		effect = fmt.Sprintf("%s at %d of %d DNS pods", effect, len(bad), n)
+	}
 	text := fmt.Sprintf("DNS over %s fails from every node, over %s it works: %s. Open %s port 53 to the DNS pods (%s).", protocol, other, effect, protocol, where)
-	homes := r.cut.homes(direct)
-	if len(homes) != 1 {
+	home := r.homeOf(bad)
+	if home == "" {
 		r.enter(r.serviceFinding(s, nil, ScopeCluster, DNSFailing, cause, text))
 		return true
 	}
-	home := homes[0]
-	c := r.serviceFinding(s, homes, ScopeNode, DNSFailing, cause, fmt.Sprintf("%s Node %s, on which they all run, is what all ways to them have in common: check its firewall and the NetworkPolicies for them.", text, home))
+	c := r.serviceFinding(s, []string{home}, ScopeNode, DNSFailing, cause, fmt.Sprintf("%s Node %s, on which they run, is what all ways to them have in common: check its firewall and the NetworkPolicies for them.", text, home))
 	c.Severity = Critical
 	if facts := r.filterFacts(s, home, cause); len(facts) > 0 {
 		c.Evidence, c.proof = append(facts, c.Evidence...), 2

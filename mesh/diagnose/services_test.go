@@ -61,7 +61,7 @@ func TestServicesAreToldApartByPattern(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, 5, nil)
-			w.services = true
+			w.services, w.evidence = true, true
 			w.start()
 			w.inject(c.fault)
 			for _, wrong := range w.check(w.run(8*time.Second), c.truth) {
@@ -75,29 +75,28 @@ func TestServicesAreToldApartByPattern(t *testing.T) {
 	}
 }
 
-func TestDNSPodsOnTwoNodesBlameNeither(t *testing.T) {
-	w := newWorld(t, 5, nil)
-	w.services, w.dnsTwice = true, true
-	w.start()
-	w.inject(brokenService("udp", -1, probe.CodeTimeout, ""))
-	found := w.run(8 * time.Second)
-	if len(found) != 1 || found[0].Cause != DNSUDPBlocked || found[0].Location.Scope != ScopeCluster {
-		t.Errorf("found %+v", found)
-	}
-}
-
-// Kubernetes names no endpoints of a Service whose pods are all gone, and its address refuses.
-func TestDNSWithoutPodsIsNotCalledADeadProcess(t *testing.T) {
-	w := newWorld(t, 5, nil)
-	w.services, w.vipsOnly = true, true
-	w.start()
-	w.inject(brokenService("dns", -1, probe.CodeRefused, "refused"))
-	found := w.run(8 * time.Second)
-	for _, wrong := range w.check(found, truth{kind: DNSFailing, cause: DNSServerDown}) {
-		t.Error(wrong)
-	}
-	if len(found) == 1 && !strings.Contains(found[0].Summary, "no DNS pod is ready") {
-		t.Error(found[0].Summary)
+func TestWhereDNSIsBlockedIsSaidOnlyWhenItIsShown(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		twice, evidence bool
+		parts           string
+		node, says      string
+	}{
+		{"one pod", false, true, "udp", "node2", "(10.244.2.53:53)"},
+		{"one pod, and nobody shows where it is", false, false, "udp", "", "(10.244.2.53:53)"},
+		{"pods on two nodes", true, true, "udp", "", "10.244.4.53:53"},
+		{"one of two pods", true, true, "dns-endpoint-udp", "node2", "at 1 of 2 DNS pods"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 5, nil)
+			w.services, w.dnsTwice, w.evidence = true, c.twice, c.evidence
+			w.start()
+			w.inject(brokenService(c.parts, -1, probe.CodeTimeout, ""))
+			found := w.run(8 * time.Second)
+			if len(found) != 1 || found[0].Cause != DNSUDPBlocked || found[0].Location.Culprit != c.node || !strings.Contains(found[0].Summary, c.says) {
+				t.Errorf("found %+v", found)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -86,3 +87,54 @@ func (v *serviceView) most(codes ...probe.Code) bool {
 func (v *serviceView) all() bool  { return len(v.bad) > 0 && 10*len(v.bad) >= 8*len(v.agents) }
 func (v *serviceView) late() bool { n := len(v.troubled()); return n > 0 && 10*n >= 8*len(v.agents) }
 func (v *serviceView) none() bool { return len(v.agents) > 0 && 5*len(v.troubled()) <= len(v.agents) }
+
+// homeOf is the one node on which the endpoints of some ways live; "" when they live on several, or not
+// every one is shown to live on exactly one by the nodes' own routes.
+func (r *round) homeOf(direct []*serviceView) (home string) {
+	for _, v := range direct {
+		node := ""
+		if addr, ok := addrOf(v.address); ok {
+			node = r.holderOf(addr)
+		}
+		if node == "" || home != "" && node != home {
+			return ""
+		}
+		home = node
+	}
+	return home
+}
+
+// holderOf is the only node that sends packets for an address to one of its own links rather than to
+// another node; "" when there is none, or more than one.
+func (r *round) holderOf(addr netip.Addr) (node string) {
+	if len(r.pictures) == 0 {
+		return ""
+	}
+	p := r.pictures[0]
+	b := &bench{p: p, given: r.Evidence}
+	for n := range p.nodes {
+		s := b.host(n)
+		if s == nil {
+			continue
+		}
+		way := s.RouteTo(addr, probe.MainTable)
+		if way == nil || way.Via.IsValid() || way.Dev == "" {
+			continue
+		}
+		if node != "" {
+			return ""
+		}
+		node = p.nodes[n].name
+	}
+	return node
+}
+
+// ofProtocol are the ways by TCP, or those by UDP.
+func ofProtocol(list []*serviceView, tcp bool) (out []*serviceView) {
+	for _, v := range list {
+		if v.tcp == tcp {
+			out = append(out, v)
+		}
+	}
+	return out
+}

@@ -117,7 +117,8 @@ func (t *Tracker) meet(in Input) {
 		if row, _ := v.RowOf(i); row != nil {
 			settle = max(settle, row.Interval*3/2)
 		}
-		t.gate[i] = now.fresh && in.Now.Sub(now.seen) < settle || in.Nodes[m.Node].Gone || in.Leaving[m.Name]
+		t.gate[i] = now.fresh && in.Now.Sub(now.seen) < settle || in.Nodes[m.Node].Gone ||
+			in.Leaving[m.Name] && !in.Nodes[m.Node].NotReady // of a dead node pods are told to go as well
 	}
 	if len(t.runs) > 2*v.Len()+64 { // forget who is gone
 		for key := range t.runs {
