@@ -150,27 +150,53 @@ func TestTheServerThatKnowsMostComesFirst(t *testing.T) {
 }
 
 func TestANodeThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	for by, prepare := range map[string]func(*forwardtest.Cluster){
+		"websocket": func(*forwardtest.Cluster) {},
+		"spdy":      func(c *forwardtest.Cluster) { c.WithoutWebSockets() },
+	} {
+		t.Run(by, func(t *testing.T) {
+			c := forwardtest.New(t)
+			prepare(c)
+			c.Pod("server-1", time.Hour, says("server-1"))
+			c.Pod("server-2", time.Minute, says("server-2"))
+			c.Hang("server-1")
+			impatient := func() *Tunnel {
+				tunnel := open(t, c)
+				tunnel.try = 3 * time.Second
+				return tunnel
+			}
+			if got, err := ask(t, client(t, impatient()), ""); err != nil || got != "server-2 ping " {
+				t.Errorf("%q, %v", got, err)
+			}
+			c.Hang("server-2")
+			_, err := ask(t, client(t, impatient()), "")
+			if known, is := errors.AsType[*Error](err); !is || known.Error() != `context "prod": server pod server-1: no answer within 3s` {
+				t.Errorf("%v", err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			if _, err := impatient().TLS(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("who gives up earlier gets %v", err)
+			}
+		})
+	}
+}
+
+func TestAConnectionThatComesTooLateIsClosed(t *testing.T) {
 	c := forwardtest.New(t)
+	c.WithoutWebSockets()
 	c.Pod("server-1", time.Hour, says("server-1"))
-	c.Pod("server-2", time.Minute, says("server-2"))
 	c.Hang("server-1")
-	impatient := func() *Tunnel {
-		tunnel := open(t, c)
-		tunnel.try = 3 * time.Second
-		return tunnel
+	tunnel := open(t, c)
+	tunnel.try = 3 * time.Second
+	if _, err := tunnel.TLS(t.Context()); err == nil || !strings.Contains(err.Error(), "no answer within 3s") {
+		t.Fatalf("a node that hangs: %v", err)
 	}
-	if got, err := ask(t, client(t, impatient()), ""); err != nil || got != "server-2 ping " {
-		t.Errorf("%q, %v", got, err)
-	}
-	c.Hang("server-2")
-	_, err := ask(t, client(t, impatient()), "")
-	if known, is := errors.AsType[*Error](err); !is || known.Error() != `context "prod": server pod server-1: no answer within 3s` {
-		t.Errorf("%v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := impatient().TLS(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("who gives up earlier gets %v", err)
+	c.Wake("server-1")
+	for end := time.Now().Add(time.Minute); c.Forwards()["spdy"] != 1 || c.Open() != 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%v connections came, %d are open: want one by spdy, which is closed", c.Forwards(), c.Open())
+		}
 	}
 }
 

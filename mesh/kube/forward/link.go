@@ -84,7 +84,35 @@ func (t *Tunnel) byWebSocket(ctx context.Context, at *url.URL) (httpstream.Conne
 	return streamspdy.NewClientConnectionWithPings(portforward.NewTunnelingConnection("netcheck", conn), portforward.PingPeriod)
 }
 
+// bySPDY is upgradeToSPDY that ends with ctx, which the library heeds only until it has asked: for the
+// answer it waits as long as the API server likes, which is 30 s where a kubelet does not answer, and
+// no end at all where the API server itself hangs. Nobody waits for what is given up, since that would
+// be the same wait. It owns its connection alone: when that comes after all, it closes it.
 func (t *Tunnel) bySPDY(ctx context.Context, at *url.URL) (httpstream.Connection, error) {
+	type outcome struct {
+		conn httpstream.Connection
+		err  error
+	}
+	out := make(chan outcome) // without room: what nobody takes is still the sender's to close
+	go func() {
+		conn, err := t.upgradeToSPDY(ctx, at)
+		select {
+		case out <- outcome{conn, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = conn.Close() // nobody wants it any more
+			}
+		}
+	}()
+	select {
+	case o := <-out:
+		return o.conn, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (t *Tunnel) upgradeToSPDY(ctx context.Context, at *url.URL) (httpstream.Connection, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(t.config)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/websocket"
@@ -83,18 +84,20 @@ func (c *Cluster) forward(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	hung, noWS := c.hung[pod], c.noWS
 	c.mu.Unlock()
-	if hung {
-		select {
-		case <-c.ended:
-		case <-r.Context().Done():
-		}
+	if r.Method == http.MethodGet && noWS { // the API server says so itself
+		c.fails(w, apierrors.NewBadRequest("Upgrade request required"))
 		return
 	}
-	if r.Method == http.MethodGet {
-		if noWS {
-			c.fails(w, apierrors.NewBadRequest("Upgrade request required"))
+	if hung != nil {
+		select {
+		case <-hung:
+		case <-c.ended:
+			return
+		case <-r.Context().Done():
 			return
 		}
+	}
+	if r.Method == http.MethodGet {
 		up := websocket.Upgrader{Subprotocols: []string{tunnelled}}
 		conn, err := up.Upgrade(w, r, nil)
 		if err != nil {
@@ -123,6 +126,9 @@ func (c *Cluster) holds(by string, conn httpstream.Connection) {
 	c.open = append(c.open, conn)
 	c.mu.Unlock()
 	<-conn.CloseChan()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = slices.DeleteFunc(c.open, func(o httpstream.Connection) bool { return o == conn })
 }
 
 // streams pairs the streams of a connection and copies between them and the pod's server.

@@ -40,18 +40,18 @@ type Cluster struct {
 	mu      sync.Mutex
 	service *corev1.Service
 	pods    map[string]*corev1.Pod
-	servers map[string]string       // pod → address of its server; one without answers nothing
-	denied  map[string]bool         // "verb resource"
-	hung    map[string]bool         // pods whose node does not answer
-	by      map[string]int          // connections by "websocket" and "spdy"
-	open    []httpstream.Connection // those to kubelets
+	servers map[string]string        // pod → address of its server; one without answers nothing
+	denied  map[string]bool          // "verb resource"
+	hung    map[string]chan struct{} // pods whose node does not answer, until it is closed
+	by      map[string]int           // connections by "websocket" and "spdy"
+	open    []httpstream.Connection  // those to kubelets
 	noWS    bool
 	ended   chan struct{}
 }
 
 // New starts a cluster without pods; it ends with the test.
 func New(t testing.TB) *Cluster {
-	c := &Cluster{t: t, pods: map[string]*corev1.Pod{}, servers: map[string]string{}, denied: map[string]bool{}, hung: map[string]bool{}, by: map[string]int{}, ended: make(chan struct{})}
+	c := &Cluster{t: t, pods: map[string]*corev1.Pod{}, servers: map[string]string{}, denied: map[string]bool{}, hung: map[string]chan struct{}{}, by: map[string]int{}, ended: make(chan struct{})}
 	c.service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: ServiceName, Namespace: Namespace},
 		Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "netchecker-server"}, PublishNotReadyAddresses: true,
 			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromString("http-metrics")}}}}
@@ -97,7 +97,15 @@ func (c *Cluster) Deny(rights ...string) {
 func (c *Cluster) Hang(pod string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hung[pod] = true
+	c.hung[pod] = make(chan struct{})
+}
+
+// Wake makes the node of a pod that hangs answer again, also to who has asked before.
+func (c *Cluster) Wake(pod string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.hung[pod])
+	delete(c.hung, pod)
 }
 
 // WithoutWebSockets makes it an API server that knows SPDY alone.
@@ -180,4 +188,11 @@ func (c *Cluster) Forwards() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.by)
+}
+
+// Open is how many of them are open.
+func (c *Cluster) Open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
 }
