@@ -66,6 +66,24 @@ func TestAConflictEndsWhatItExplains(t *testing.T) {
 	}
 }
 
+// A port that is closed on one node after the other is the cluster's matter in the end.
+func TestWhatSpreadsToAllNodesIsOneFinding(t *testing.T) {
+	w := newWorld(t, 6, nil).start()
+	w.inject(fault{path: func(from, to place) (effect, bool) {
+		return dies(true, true), touches(from, to, 1) && kindIs(from, to, pp, hp)
+	}})
+	if found := w.run(5 * time.Second); len(found) != 1 || found[0].Location.Scope != ScopeNode {
+		t.Fatalf("found %+v", found)
+	}
+	w.inject(fault{path: func(from, to place) (effect, bool) {
+		return dies(true, true), from.node != to.node && kindIs(from, to, pp, hp)
+	}})
+	w.since = epoch
+	for _, wrong := range w.check(w.run(5*time.Second), truth{kind: OverlayBroken, cause: VXLANBlocked}) {
+		t.Error(wrong)
+	}
+}
+
 // Large packets that vanish make connections hang as well: that is no fault of the agent.
 func TestAnMTUBlackHoleExplainsConnectionsThatHang(t *testing.T) {
 	const k = 2

@@ -310,7 +310,7 @@ func (t *Tracker) findings(r *round) []Finding {
 				delete(t.tracks, slot)
 			}
 			continue
-		case absent >= closing<<min(k.reopened, 4) && !r.lasts(k, absent), absent > 0 && t.says(r.explained[slot]):
+		case absent >= closing<<min(k.reopened, 4) && !r.lasts(k, absent), absent > 0 && (t.says(r.explained[slot]) || t.swallowed(k)):
 			k.closed = t.now
 		}
 		f := k.Finding
@@ -329,6 +329,21 @@ func (t *Tracker) findings(r *round) []Finding {
 func (t *Tracker) says(slot string) bool {
 	k := t.tracks[slot]
 	return k != nil && !k.opened.IsZero() && k.closed.IsZero()
+}
+
+// swallowed reports whether a finding of the whole cluster has come to hold for all paths of its kind,
+// those of a lesser finding among them: a fault that spreads is seen at some nodes first.
+func (t *Tracker) swallowed(k *track) bool {
+	if k.class == fine || k.Location.Scope == ScopeCluster {
+		return false
+	}
+	for _, by := range t.tracks {
+		if by.Location.Scope == ScopeCluster && by.class <= k.class && by.Kind != Unexplained && by.seen.Equal(t.now) && !by.opened.IsZero() && by.closed.IsZero() &&
+			(by.Location.Network == k.Location.Network || by.Location.Network == "host") {
+			return true
+		}
+	}
+	return false
 }
 
 // complete makes lists of JSON lists rather than null.
