@@ -190,53 +190,6 @@ func (t *Tracker) take(c *candidate) {
 	t.update(k, c)
 }
 
-// recovering reports whether a candidate is but the tail of a graver one that ends: lost probes stay
-// in the windows for a while, and the last paths to come back look like a smaller fault. What
-// evidence shows is no tail.
-func (t *Tracker) recovering(c *candidate) bool {
-	if c.proof == 2 || c.weight == 0 {
-		return false
-	}
-	for _, k := range t.tracks {
-		absent := t.now.Sub(k.seen)
-		if k.class > c.class && k.slot != silence || k.class == fine && c.class != fine && k.slot != silence || k.opened.IsZero() || absent == 0 && !t.fades(k) || absent > recovery || k.slot == c.slot {
-			continue
-		}
-		wide := len(k.nodes) == 0 || len(c.nodes) == 0
-		if k.slot == silence && c.class == weak { // what began and ended while nobody was heard
-			return true
-		}
-		switch {
-		case c.class == k.class: // of services, too
-			if absent <= lastPaths && 2*c.weight < k.peak && (wide || subset(c.nodes, k.nodes)) {
-				return true
-			}
-		case c.class == fine || k.class > conn:
-		case wide || slices.ContainsFunc(c.nodes, func(n string) bool { return slices.Contains(k.nodes, n) }):
-			return true
-		}
-	}
-	return false
-}
-
-// count notes how many paths a finding explains by now.
-func (k *track) count(c *candidate, now time.Time) {
-	k.Explains, k.weight, k.peak = c.Explains, c.weight, max(k.peak, c.weight)
-	switch {
-	case 2*k.weight >= k.peak:
-		k.faded = time.Time{}
-	case k.faded.IsZero():
-		k.faded = now
-	}
-}
-
-// fades reports whether most of what a finding once explained has lately become well again.
-func (t *Tracker) fades(k *track) bool { return !k.faded.IsZero() && t.now.Sub(k.faded) < recovery }
-
-func subset(some, all []string) bool {
-	return !slices.ContainsFunc(some, func(n string) bool { return !slices.Contains(all, n) })
-}
-
 // open says a pending finding once it has lasted and the picture is settled.
 func (t *Tracker) open(k *track) {
 	age := t.now.Sub(k.appeared)
@@ -323,27 +276,6 @@ func (t *Tracker) findings(r *round) []Finding {
 	}
 	slices.SortFunc(list, func(a, b Finding) int { return a.Compare(&b) })
 	return list
-}
-
-// says reports whether the finding of a slot is open.
-func (t *Tracker) says(slot string) bool {
-	k := t.tracks[slot]
-	return k != nil && !k.opened.IsZero() && k.closed.IsZero()
-}
-
-// swallowed reports whether a finding of the whole cluster has come to hold for all paths of its kind,
-// those of a lesser finding among them: a fault that spreads is seen at some nodes first.
-func (t *Tracker) swallowed(k *track) bool {
-	if k.class == fine || k.Location.Scope == ScopeCluster {
-		return false
-	}
-	for _, by := range t.tracks {
-		if by.Location.Scope == ScopeCluster && by.class <= k.class && by.Kind != Unexplained && by.seen.Equal(t.now) && !by.opened.IsZero() && by.closed.IsZero() &&
-			(by.Location.Network == k.Location.Network || by.Location.Network == "host") {
-			return true
-		}
-	}
-	return false
 }
 
 // complete makes lists of JSON lists rather than null.
