@@ -9,13 +9,17 @@ import (
 )
 
 const (
-	// overdue is when a probe without an answer is doubted: its target is probed again at once,
-	// without waiting for the time-out.
+	// overdue is when a probe without an answer is doubted, at the earliest: its target is probed again
+	// at once, without waiting for the time-out.
 	overdue = 300 * time.Millisecond
 	// burstGap parts the probes that confirm a doubt.
 	burstGap = 100 * time.Millisecond
 	// alarmGap parts the last probe of a target from the one that it is sent for another's doubt.
 	alarmGap = 500 * time.Millisecond
+	// maxExtra bounds the probes of a target that follow a regular one before the next: all agents of a
+	// mesh see a server's trouble at once, and what they ask besides must not make it worse. It is enough
+	// for an alarm or two, and to confirm a doubt.
+	maxExtra = 4
 	// maxInFlight bounds the probes of one target under way, so that a dead one with a long limit
 	// does not take all of Width.
 	maxInFlight = 4
@@ -29,16 +33,18 @@ type target struct {
 	next     time.Time // when the next regular probe is due
 	burst    int       // confirmations still to send
 	burstAt  time.Time // when the next of them is due
+	extra    int       // probes sent since the last regular one
 	flights  []*flight // in the order in which they were sent
 	last     time.Time // when the last probe was sent
 	answered time.Time // when the last probe was sent that was answered well
-	doubted  bool      // confirmations were asked for since
-	alarmed  bool      // a first doubt that the others have not been told of
+	doubted  bool      // an overdue answer has had confirmations sent since the last regular probe
+	alarmed  bool      // news that has the others probed, and has not yet
 }
 
 // flight is one probe under way.
 type flight struct {
-	sent time.Time
+	sent    time.Time
+	regular bool // neither a confirmation nor for another's news
 	// slept is how long the Watch had overslept when it was sent.
 	slept time.Duration
 	// connected says that a TCP connection stands; the probe's own goroutine sets it.
@@ -50,8 +56,11 @@ func (f *flight) waits(now time.Time, slept time.Duration) time.Duration {
 	return now.Sub(f.sent) - (slept - f.slept)
 }
 
+// bursts reports whether confirmations are to be sent before the next regular probe.
+func (t *target) bursts() bool { return t.burst > 0 && t.extra < maxExtra }
+
 // confirms reports whether a confirmation is due.
-func (t *target) confirms(now time.Time) bool { return t.burst > 0 && !t.burstAt.After(now) }
+func (t *target) confirms(now time.Time) bool { return t.bursts() && !t.burstAt.After(now) }
 
 // due reports whether a probe is to be sent now.
 func (t *target) due(now time.Time) bool {
@@ -66,16 +75,17 @@ func (t *target) look(now time.Time, slept time.Duration) (changed bool) {
 }
 
 // awaited counts the probes whose answer is late by now, and says whether one of them is connected. The
-// first that is overdue has others sent at once. One after which another was answered is lost and no
-// longer awaited.
+// first that is overdue has others sent at once, and the other targets probed if all was well so far. One
+// after which another was answered is lost and no longer awaited.
 func (t *target) awaited(now time.Time, slept time.Duration) (late int, connected bool) {
 	for _, f := range t.flights {
 		if !f.sent.After(t.answered) {
 			continue
 		}
 		waits := f.waits(now, slept)
-		if waits >= overdue && t.doubtful() {
-			t.doubted, t.alarmed = true, true
+		if waits >= t.overdue() && t.doubtful() {
+			t.doubted = true
+			t.alarmed = t.alarmed || f.regular && t.state == probe.OK
 			t.confirm(failAfter, now) // the overdue one is the first of them
 		}
 		if waits >= SlowAfter {
@@ -85,6 +95,9 @@ func (t *target) awaited(now time.Time, slept time.Duration) (late int, connecte
 	}
 	return late, connected
 }
+
+// overdue is when an answer is overdue: later than this target is used to answer.
+func (t *target) overdue() time.Duration { return min(max(overdue, 2*t.rtt), SlowAfter) }
 
 // doubtful reports whether an overdue answer would be news.
 func (t *target) doubtful() bool { return !t.doubted && t.state != probe.Failing && t.slow == 0 }
@@ -113,14 +126,16 @@ func (t *target) pending() (n int) {
 }
 
 // started notes that a probe was sent.
-func (t *target) started(f *flight, now time.Time, regular bool, interval time.Duration) {
+func (t *target) started(f *flight, now time.Time, interval time.Duration) {
 	t.flights = append(t.flights, f)
 	t.last = now
-	if !regular {
+	if !f.regular {
 		t.burst--
+		t.extra++
 		t.burstAt = now.Add(burstGap)
 		return
 	}
+	t.extra, t.doubted = 0, false
 	if behind := now.Sub(t.next); behind >= interval { // we slept: what was missed is not made up for
 		t.next = t.next.Add(behind / interval * interval)
 	}
@@ -130,11 +145,8 @@ func (t *target) started(f *flight, now time.Time, regular bool, interval time.D
 // ended notes that a probe is over, well or not.
 func (t *target) ended(f *flight, well bool) {
 	t.flights = slices.DeleteFunc(t.flights, func(other *flight) bool { return other == f })
-	if well {
-		t.doubted = false
-		if f.sent.After(t.answered) {
-			t.answered = f.sent
-		}
+	if well && f.sent.After(t.answered) {
+		t.answered = f.sent
 	}
 }
 
@@ -147,12 +159,12 @@ func (t *target) earliest(wake, now time.Time, slept time.Duration) time.Time {
 	}
 	if len(t.flights) < maxInFlight {
 		sooner(t.next)
-		if t.burst > 0 {
+		if t.bursts() {
 			sooner(t.burstAt)
 		}
 	}
 	for _, f := range t.flights {
-		for _, after := range [...]time.Duration{overdue, SlowAfter} {
+		for _, after := range [...]time.Duration{t.overdue(), SlowAfter} {
 			if left := after - f.waits(now, slept); left > 0 {
 				sooner(now.Add(left))
 			}

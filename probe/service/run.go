@@ -74,7 +74,7 @@ func (w *Watch) launch(ctx context.Context, g *errgroup.Group, outcomes chan<- o
 	})
 	for _, t := range queue {
 		for t.due(now) {
-			f := &flight{sent: now, slept: w.slept}
+			f := &flight{sent: now, slept: w.slept, regular: !t.confirms(now)}
 			start := func() error {
 				o := outcome{t, f, w.prober(f.follow(ctx), t.Target)}
 				select {
@@ -83,12 +83,11 @@ func (w *Watch) launch(ctx context.Context, g *errgroup.Group, outcomes chan<- o
 				}
 				return nil
 			}
-			regular := !t.confirms(now)
 			if !g.TryGo(start) {
 				w.wake = now.Add(burstGap) // all of Width is under way: outcomes will wake us before
 				return burstGap
 			}
-			t.started(f, now, regular, w.interval)
+			t.started(f, now, w.interval)
 		}
 	}
 	for _, t := range queue {
@@ -129,27 +128,32 @@ func (w *Watch) take(o outcome) {
 	if o.result.late() && !o.flight.sent.After(t.answered) {
 		fold = t.addLost
 	}
+	was := t.state
 	if fold(o.result, now) {
 		notify(w.changed)
 	}
 	n := t.unsettled()
-	t.alarmed = t.alarmed || n > 0
+	// What loses now and then is no news with each loss.
+	t.alarmed = t.alarmed || o.flight.regular && was == probe.OK && n > 0 || was == probe.Failing && t.state == probe.OK
 	t.confirm(n, now)
 	w.alarm(now)
 }
 
 // alarm has all targets probed at once, besides their regular beat, when one of them has come into
-// doubt: what breaks one way to a service mostly breaks others, and only all of them together tell what
-// it was.
+// doubt or back: what breaks one way to a service mostly breaks others, and only all of them together tell
+// what it was. It sounds twice in an interval at most, or many targets of which each loses a little would
+// have all of them probed all the time; and not once only, so that a lost packet does not hide an outage
+// that follows.
 func (w *Watch) alarm(now time.Time) {
 	alarmed := false
 	for _, t := range w.targets {
 		alarmed = alarmed || t.alarmed
 		t.alarmed = false
 	}
-	if !alarmed {
+	if !alarmed || now.Sub(w.alarms[0]) < w.interval || now.Sub(w.alarms[1]) < alarmGap {
 		return
 	}
+	w.alarms = [2]time.Time{w.alarms[1], now}
 	for _, t := range w.targets {
 		if t.burst == 0 && t.pending() == 0 && !t.last.IsZero() {
 			t.burst, t.burstAt = 1, later(now, t.last.Add(alarmGap))

@@ -37,6 +37,7 @@ type Watch struct {
 	targets  []*target     // in the order of SetTargets
 	wake     time.Time     // when Run is to wake at the latest; zero before it runs
 	slept    time.Duration // how long it has overslept, all in all
+	alarms   [2]time.Time  // the last two times at which one target's news had all of them probed
 }
 
 // New returns a Watch without targets; it does nothing before Run.
