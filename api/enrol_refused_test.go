@@ -85,6 +85,25 @@ func TestAFloodOfClaimsIsBounded(t *testing.T) {
 	}
 }
 
+func TestWithoutRoomForBodiesAnAgentIsToldToComeAgain(t *testing.T) {
+	c := newCluster(t, 1)
+	a := c.agents[0]
+	f := serveKubernetes(t, newReviewer(a), nil, master)
+	f.server.TakeBodyBudget()
+	status, text, header := f.do("POST", "/api/v1/agents/"+a.Name+"/enrol", []byte("{}"), api.SignatureHeader, ringKeys.Sign(api.ForEnrol, a.Name, 1, 0, []byte("{}")).String())
+	wantError(t, status, text, 503, "too many large bodies")
+	if after := header.Get("Retry-After"); after != "1" {
+		t.Errorf("Retry-After %q", after)
+	}
+	// Whoever sends a body may be a stranger: the turns of agents are not put off for it.
+	if e := f.server.Enrolments(); e.Refused[api.EnrolBusy] != 1 || e.Refused[api.EnrolMalformed] != 0 || e.Waiting != 0 {
+		t.Errorf("counted %+v, want one that was busy, and nobody in the queue", e)
+	}
+	if strings.Contains(f.log.String(), "level=WARN") {
+		t.Errorf("nothing is wrong with the agent: %s", f.log.String())
+	}
+}
+
 func TestAProvenNameHoldsForNodeNetworkAndAddress(t *testing.T) {
 	c := newCluster(t, 2)
 	a := c.agents[0]

@@ -49,6 +49,8 @@ const (
 	// maxReviews bounds the reviews under way, reviewTime is what one may take.
 	maxReviews = 16
 	reviewTime = 5 * time.Second
+	// roomTime is when an agent is to come again that found no room for its request.
+	roomTime = time.Second
 )
 
 // enroller is the server's side of enrolment.
@@ -111,7 +113,10 @@ func (s *Server) enrol(c echo.Context, name string) (*EnrolAnswer, error) {
 		return nil, because(EnrolForeign, fail(http.StatusUnauthorized, err))
 	}
 	body, done, err := s.readBody(c, MaxEnrol)
-	if err != nil {
+	switch {
+	case err != nil && refusalOf(err) == Overloaded: // not of the queue: whoever sends a body may be a stranger
+		return nil, s.enroller.busy(roomTime, err)
+	case err != nil:
 		return nil, because(EnrolMalformed, err)
 	}
 	defer done()

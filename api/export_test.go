@@ -24,6 +24,9 @@ func (s *Server) TakeAnswerSlots() func() {
 // BytesInFlight is how much of the budget for bodies is taken.
 func (s *Server) BytesInFlight() int64 { return s.bodies.used.Load() }
 
+// TakeBodyBudget takes all of the budget for bodies.
+func (s *Server) TakeBodyBudget() { s.bodies.take(s.bodies.most - s.bodies.used.Load()) }
+
 // ParseQuery lets the fuzzer at the parser.
 var ParseQuery = parseQuery
 
