@@ -93,8 +93,12 @@ func (s *Server) getTrips(c echo.Context) error {
 
 func (r *RoundTrips) fill(trips *mesh.Trips) {
 	kept := trips.Kept()
-	if r.StepSeconds = int(kept.Step / time.Second); kept.Step == 0 && kept.Paths > 0 {
+	switch r.StepSeconds = int(kept.Step / time.Second); {
+	case kept.Step > 0:
+	case kept.Paths > 0:
 		r.Note = fmt.Sprintf("there are %d paths, round trips are remembered of at most %d", kept.Paths, kept.Most)
+	default:
+		r.Note = "nothing is remembered yet"
 	}
 	times, series := trips.Between(r.Source, r.Destination)
 	for _, at := range times {

@@ -61,6 +61,12 @@ func TestRoundTripsOfTooManyPathsAreNotRemembered(t *testing.T) {
 	if want := `"step_seconds":0,"note":"there are 360000 paths, round trips are remembered of at most 279620","times":[],"series":[]}`; status != 200 || !strings.HasSuffix(body, want) {
 		t.Errorf("%d %s, want %s", status, body, want)
 	}
+	young := serve(t, func(c *api.Config) { c.Trips = &mesh.Trips{} })
+	young.setRoster(c.registry.Roster())
+	status, body = young.get("/api/v1/latency/history?source=node1&destination=node300")
+	if want := `"step_seconds":0,"note":"nothing is remembered yet","times":[],"series":[]}`; status != 200 || !strings.HasSuffix(body, want) {
+		t.Errorf("before the first moment: %d %s, want %s", status, body, want)
+	}
 	if status, body := serve(t, nil).get("/api/v1/latency/history?source=node1&destination=node2"); status != 400 {
 		t.Error(fmt.Sprint(status, body))
 	}

@@ -30,7 +30,7 @@ var tripSteps = [...]time.Duration{TripsEvery, 15 * time.Second, 20 * time.Secon
 // that taking in rows costs nothing more. Its zero value is ready; any goroutine may use it.
 type Trips struct {
 	mu      sync.Mutex
-	step    time.Duration // 0 while there are too many paths
+	step    time.Duration // 0 while there are too many paths, and before the first Take
 	paths   int
 	moments []tripMoment // the oldest first
 	bytes   int
@@ -147,7 +147,8 @@ type TripSeries struct {
 
 // TripsKept says what is remembered.
 type TripsKept struct {
-	// Step is the time between two moments, 0 while nothing is remembered because there are too many paths.
+	// Step is the time between two moments, 0 while nothing is remembered: because there are too many
+	// paths, or, while Paths is 0, because nothing has been looked at yet.
 	Step time.Duration
 	// Paths is how many there were last, and Most how many there may be.
 	Paths, Most int
