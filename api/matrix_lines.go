@@ -29,13 +29,25 @@ func (m *snapshot) textPaths(w io.Writer) {
 	switch {
 	case len(m.agents) == 0:
 		io.WriteString(w, "no agent is known yet\n")
-	case l.n == 0 && m.query.filter.States == notOK:
-		io.WriteString(w, "no path is degraded, failing or unknown\n")
 	case l.n == 0:
-		io.WriteString(w, "no path is in the state asked for\n")
+		io.WriteString(w, m.query.none()+"\n")
 	case l.more > 0:
 		fmt.Fprintf(w, "… and %d more: format=csv has them all\n", l.more)
 	}
+}
+
+// none says that no path was found, of those alone that were looked at: others may be failing.
+func (q *query) none() string {
+	few := q.filter != mesh.Filter{States: q.filter.States}
+	switch {
+	case few && q.filter.States == notOK:
+		return "no path asked for is degraded, failing or unknown"
+	case few:
+		return "no path asked for is in that state"
+	case q.filter.States == notOK:
+		return "no path is degraded, failing or unknown"
+	}
+	return "no path is in the state asked for"
 }
 
 // pathLines writes the list of paths, as far as it may go.

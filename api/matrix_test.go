@@ -137,6 +137,33 @@ func TestAHealthyClusterInText(t *testing.T) {
 	golden(t, "healthy.txt", body)
 }
 
+// TestNothingFoundIsSaidOfWhatWasAskedForAlone: elsewhere paths are failing.
+func TestNothingFoundIsSaidOfWhatWasAskedForAlone(t *testing.T) {
+	f := serve(t, nil)
+	c := newCluster(t, 3)
+	f.setRoster(c.registry.Roster())
+	for _, a := range c.agents {
+		f.post(rowPath(a), string(c.encode(c.row(a, func(to mesh.Key) [probe.Kinds]probe.Status {
+			if a.Node != "node3" && to.String() == "node3/pod" {
+				return lost(time.Second)
+			}
+			return good()
+		}), true)))
+	}
+	for query, want := range map[string]string{
+		"source=node3":                    "no path asked for is degraded, failing or unknown\n",
+		"destination=node1":               "no path asked for is degraded, failing or unknown\n",
+		"path=host-to-host":               "no path asked for is degraded, failing or unknown\n",
+		"source=node3&state=failing":      "no path asked for is in that state\n",
+		"state=unknown":                   "no path is in the state asked for\n",
+		"path=host-to-host&state=failing": "no path asked for is in that state\n",
+	} {
+		if _, body := f.get("/api/v1/matrix?format=text&" + query); !strings.HasSuffix(body, "\n"+want) {
+			t.Errorf("%s: %s, want %s", query, body, want)
+		}
+	}
+}
+
 func TestAServerThatKnowsNobodyIsUnknown(t *testing.T) {
 	f := serve(t, nil)
 	status, body := f.get("/api/v1/matrix")

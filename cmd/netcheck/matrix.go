@@ -70,17 +70,27 @@ func newPairs(s *asker, o *output) *cobra.Command {
 			if err := s.read(cmd.Context(), "/api/v1/matrix", query, &m); err != nil {
 				return err
 			}
-			t := pairTable(m.Pairs)
-			if *chosen["state"] == "" {
-				return t.print(o, "no path is degraded, failing or unknown")
-			}
-			return t.print(o, "no path is in the state asked for")
+			return pairTable(m.Pairs).print(o, noPairs(query))
 		},
 	}
 	o.flags(cmd)
 	chosen = filters(cmd, "at", "state", "path", "source", "destination")
 	completeNodes(s, cmd, "source", "destination")
 	return cmd
+}
+
+// noPairs says that there are no pairs, of those alone that were asked for: others may be failing.
+func noPairs(query url.Values) string {
+	few, state := query.Has("path") || query.Has("source") || query.Has("destination"), query.Has("state")
+	switch {
+	case few && state:
+		return "no path asked for is in that state"
+	case few:
+		return "no path asked for is degraded, failing or unknown"
+	case state:
+		return "no path is in the state asked for"
+	}
+	return "no path is degraded, failing or unknown"
 }
 
 // probeNames are the probes in the order of the API.
