@@ -67,12 +67,16 @@ func (s *asker) reach(ctx context.Context) error {
 // get asks for a path and copies the body of the answer. Another status than 200 is an error with the
 // server's reason.
 func (s *asker) get(ctx context.Context, path string, query url.Values, to io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	within := patience
+	if end, ok := ctx.Deadline(); ok { // who asks may have less
+		within = min(within, time.Until(end))
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	wait := s.progress.begin("waiting for " + s.name())
 	defer wait.end()
 	if err := s.reach(ctx); err != nil {
-		return s.unreachable(err)
+		return s.unreachable(err, within)
 	}
 	wait.now("waiting for " + s.name())
 	u := s.base.JoinPath(path)
@@ -86,7 +90,7 @@ func (s *asker) get(ctx context.Context, path string, query url.Values, to io.Wr
 		answer, err = s.http.Do(r)
 	}
 	if err != nil {
-		return s.unreachable(err)
+		return s.unreachable(err, within)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -115,8 +119,8 @@ func (s *asker) another(ctx context.Context, err error) bool {
 	return ctx.Err() == nil
 }
 
-// unreachable makes one line of why no answer came.
-func (s *asker) unreachable(err error) error {
+// unreachable makes one line of why no answer came within a time.
+func (s *asker) unreachable(err error, within time.Duration) error {
 	if known, ok := errors.AsType[*forward.Error](err); ok {
 		return known
 	}
@@ -125,7 +129,7 @@ func (s *asker) unreachable(err error) error {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: no answer within %v", s.name(), patience)
+		return fmt.Errorf("%s: no answer within %v", s.name(), within.Round(100*time.Millisecond))
 	case s.undecided:
 		return err
 	case s.tunnel != nil:

@@ -64,14 +64,23 @@ paths are unknown, or fewer nodes report than --nodes asks for. It prints one li
 	return cmd
 }
 
-// await judges until all is well or the time is up.
+// leastTime is what an answer may take at least, however little of check --wait is left.
+const leastTime = 2 * time.Second
+
+// await judges until all is well or the time is up. With --wait a silent server holds it no longer than
+// that, or leastTime more; without, it asks once, as patiently as every command.
 func (s *asker) await(ctx context.Context, patience time.Duration, nodes int) (verdict, string) {
 	deadline := time.Now().Add(patience)
 	what := "waiting until all is well, at most until " + deadline.Format(time.TimeOnly)
 	wait := s.progress.begin(what)
 	defer wait.end()
 	for {
-		v, line := s.judge(ctx, nodes)
+		asks, cancel := ctx, context.CancelFunc(func() {})
+		if patience > 0 {
+			asks, cancel = context.WithTimeout(ctx, max(time.Until(deadline), leastTime))
+		}
+		v, line := s.judge(asks, nodes)
+		cancel()
 		if v == allWell || ctx.Err() != nil || !time.Now().Before(deadline) {
 			return v, line
 		}

@@ -222,26 +222,28 @@ func TestWhatCommandsPrint(t *testing.T) {
 		w    *world
 		args string
 	}{
-		"matrix.txt":          {broken, "matrix"},
-		"matrix-wide.txt":     {broken, "matrix -o wide --source node1 --destination node3"},
-		"matrix-at.txt":       {healed, "matrix --at 2026-01-01T00:00:06Z"},
-		"pairs.txt":           {broken, "pairs"},
-		"pairs-wide.txt":      {broken, "pairs -o wide --path pod-to-pod"},
-		"pairs.csv":           {broken, "pairs -o csv"},
-		"pairs-none.txt":      {healed, "pairs"},
-		"findings.txt":        {broken, "findings"},
-		"findings-wide.txt":   {broken, "findings -o wide"},
-		"findings-none.txt":   {healed, "findings"},
-		"findings-since.txt":  {healed, "findings --since 10m"},
-		"findings-at.txt":     {healed, "findings --at 2026-01-01T00:00:06Z"},
-		"explain-node.txt":    {broken, "explain node3"},
-		"explain-pair.txt":    {broken, "explain node1 node3"},
-		"explain-healthy.txt": {healed, "explain node1"},
-		"explain-wide.txt":    {broken, "explain node3 -o wide"},
-		"history-wide.txt":    {healed, "history -o wide"},
-		"history.txt":         {healed, "history"},
-		"history-node.txt":    {healed, "history --source node1 --path host-to-pod"},
-		"history-part.txt":    {healed, "history --limit 2 --since 1h"},
+		"matrix.txt":           {broken, "matrix"},
+		"matrix-wide.txt":      {broken, "matrix -o wide --source node1 --destination node3"},
+		"matrix-at.txt":        {healed, "matrix --at 2026-01-01T00:00:06Z"},
+		"pairs.txt":            {broken, "pairs"},
+		"pairs-wide.txt":       {broken, "pairs -o wide --path pod-to-pod"},
+		"pairs.csv":            {broken, "pairs -o csv"},
+		"pairs-none.txt":       {healed, "pairs"},
+		"pairs-none-from.txt":  {broken, "pairs --source node3"},
+		"pairs-none-state.txt": {broken, "pairs --source node3 --state failing"},
+		"findings.txt":         {broken, "findings"},
+		"findings-wide.txt":    {broken, "findings -o wide"},
+		"findings-none.txt":    {healed, "findings"},
+		"findings-since.txt":   {healed, "findings --since 10m"},
+		"findings-at.txt":      {healed, "findings --at 2026-01-01T00:00:06Z"},
+		"explain-node.txt":     {broken, "explain node3"},
+		"explain-pair.txt":     {broken, "explain node1 node3"},
+		"explain-healthy.txt":  {healed, "explain node1"},
+		"explain-wide.txt":     {broken, "explain node3 -o wide"},
+		"history-wide.txt":     {healed, "history -o wide"},
+		"history.txt":          {healed, "history"},
+		"history-node.txt":     {healed, "history --source node1 --path host-to-pod"},
+		"history-part.txt":     {healed, "history --limit 2 --since 1h"},
 	} {
 		status, out := c.w.types(strings.Fields(c.args)...)
 		if status != 0 {
@@ -295,6 +297,19 @@ func TestCheckEndsWithItsVerdict(t *testing.T) {
 	} {
 		if status, out := c.w.types(strings.Fields(c.args)...); status != c.status || !strings.HasPrefix(out, c.says) {
 			t.Errorf("%s: status %d, want %d: %s", c.args, status, c.status, out)
+		}
+	}
+}
+
+func TestCheckWaitsForASilentServerNoLongerThanItIsTold(t *testing.T) {
+	release := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer silent.Close()
+	defer close(release)
+	w := &world{t: t, url: silent.URL}
+	for wait, want := range map[string]string{"1s": "2s", "3s": "3s"} {
+		if status, out := w.types("check", "--wait", wait); status != 1 || out != "cannot tell: "+silent.URL+": no answer within "+want+"\n" {
+			t.Errorf("--wait %s: status %d: %s", wait, status, out)
 		}
 	}
 }
