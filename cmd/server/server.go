@@ -188,30 +188,28 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 const sweepEvery = 10 * time.Second
 
 func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := face.Sweep(ctx); err != nil {
-				log.Debug("sweep", "error", err)
-			}
+	return every(ctx, sweepEvery, func() {
+		if err := face.Sweep(ctx); err != nil {
+			log.Debug("sweep", "error", err)
 		}
-	}
+	})
 }
 
 // followTrips remembers round trips until ctx ends.
 func (s *Server) followTrips(ctx context.Context) error {
-	tick := time.NewTicker(mesh.TripsEvery)
+	return every(ctx, mesh.TripsEvery, func() { s.trips.Take(s.matrix.View(time.Now())) })
+}
+
+// every calls do once per interval until ctx ends, and returns nil then.
+func every(ctx context.Context, interval time.Duration, do func()) error {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			s.trips.Take(s.matrix.View(time.Now()))
+			do()
 		}
 	}
 }

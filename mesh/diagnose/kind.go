@@ -258,8 +258,6 @@ func (r *reading) readConn() {
 		r.kind, r.cause = AddressConflict, DuplicatePodIP
 	case f.mostly(in, probe.TCP, probe.CodeHung, probe.CodeReset, probe.CodeRefused) && r.scope == ScopeNode:
 		r.kind, r.cause = AgentUnhealthy, ProcessHung
-	case r.scope == ScopeNode && hosts && !pods:
-		r.kind, r.cause, r.eliminated = PortBlocked, AgentPortBlocked, true
 	case r.scope == ScopeNode && pods && !hosts && r.cells.broken(out) == 0:
 		// Flows from before a policy live on in the connection tracker: for minutes only what opens
 		// connections shows it.

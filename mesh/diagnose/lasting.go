@@ -153,8 +153,11 @@ func subset(some, all []string) bool {
 // says reports whether the finding of a slot is open.
 func (t *Tracker) says(slot string) bool {
 	k := t.tracks[slot]
-	return k != nil && !k.opened.IsZero() && k.closed.IsZero()
+	return k != nil && k.lives()
 }
+
+// lives reports whether a finding is open.
+func (k *track) lives() bool { return !k.opened.IsZero() && k.closed.IsZero() }
 
 // swallowed reports whether a finding of the whole cluster has come to hold for all paths of its kind,
 // those of a lesser finding among them: a fault that spreads is seen at some nodes first.
@@ -163,7 +166,7 @@ func (t *Tracker) swallowed(k *track) bool {
 		return false
 	}
 	for _, by := range t.tracks {
-		if by.Location.Scope == ScopeCluster && by.class <= k.class && by.Kind != Unexplained && by.seen.Equal(t.now) && !by.opened.IsZero() && by.closed.IsZero() &&
+		if by.Location.Scope == ScopeCluster && by.class <= k.class && by.Kind != Unexplained && by.seen.Equal(t.now) && by.lives() &&
 			(by.Location.Network == k.Location.Network || by.Location.Network == "host") {
 			return true
 		}

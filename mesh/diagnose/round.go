@@ -56,7 +56,6 @@ type round struct {
 	pictures []*picture
 	dual     bool
 	found    []candidate
-	cut      *cutNodes // what explains trouble with services
 	// explained holds the slots of consequences, each with the slot of what explains it.
 	explained map[string]string
 	asked     []*service // what agents say of services
@@ -106,7 +105,7 @@ func (r *round) readings(p *picture) (all []reading) {
 	}
 	kept, explained := fold(all)
 	for d, by := range explained {
-		r.explained[r.candidate(p, &all[d]).slot] = r.candidate(p, &all[by]).slot
+		r.explained[p.slotOf(&all[d])] = p.slotOf(&all[by])
 	}
 	if all = kept; few {
 		all = slices.DeleteFunc(all, func(d reading) bool {
@@ -193,7 +192,7 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 	c.Explains, c.weight = d.weight, d.weight
 	c.Location = p.location(d)
 	c.nodes = c.Location.Nodes
-	c.slot = p.slotOf(&c, d)
+	c.slot = p.slotOf(d)
 	c.Since, _ = d.suspect.facts.began()
 	c.Paths = p.selectors(d, r.dual)
 	c.Evidence = d.facts
@@ -218,15 +217,16 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 }
 
 // slotOf names what a candidate is about in a way that better knowledge does not change.
-func (p *picture) slotOf(c *candidate, d *reading) string {
+func (p *picture) slotOf(d *reading) string {
+	at := p.location(d)
 	parts := []string{string(d.scope), classNames[d.class]}
 	switch d.scope {
 	case ScopePair:
-		parts = append(parts, c.Location.Nodes...)
+		parts = append(parts, at.Nodes...)
 	case ScopeNode:
 		parts = append(parts, p.name(d.node))
 	case ScopeCluster:
-		parts = append(parts, c.Location.Network)
+		parts = append(parts, at.Network)
 		if d.inside {
 			parts = append(parts, "inside")
 		}

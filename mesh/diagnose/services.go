@@ -36,9 +36,8 @@ type service struct {
 
 // services finds services that fail although the network that leads to them is well.
 func (r *round) services() {
-	r.cut = r.cutOff()
 	before := len(r.found)
-	r.asked = r.collect(r.cut)
+	r.asked = r.collect(r.cutOff())
 	for _, s := range r.asked {
 		r.judgeService(s)
 	}

@@ -137,7 +137,7 @@ func (t *Tracker) align(found []candidate) {
 		taken[found[i].slot] = true
 	}
 	for slot, k := range t.tracks {
-		if k.opened.IsZero() || !k.closed.IsZero() || taken[slot] {
+		if !k.lives() || taken[slot] {
 			continue
 		}
 		at := slices.IndexFunc(found, func(c candidate) bool {
