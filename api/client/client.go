@@ -59,6 +59,8 @@ type server struct {
 	directAfter time.Time
 	// peer is the one that relayed last, "" when none did.
 	peer string
+	// unfit are the peers that lately could not relay, and until when they are asked last.
+	unfit map[string]time.Time
 	// rowsAfter is when a server that knows no rows is asked again.
 	rowsAfter time.Time
 	// certificate is what was last wrong with the server's.
@@ -73,8 +75,13 @@ const (
 	retryDirect = 5 * time.Second
 	// retryRows is how often a server of the original kind is asked whether it takes rows by now.
 	retryRows = time.Minute
-	// maxRelays is how many peers one message is handed to.
-	maxRelays = 3
+	// retryUnfit is how long a peer that could not relay is asked after the others.
+	retryUnfit = 15 * time.Second
+	// maxRelays is how many peers one message is handed to. Those that know that they have no way
+	// either say so at once.
+	maxRelays = 6
+	// maxUnfit bounds what is remembered of peers.
+	maxUnfit = 256
 	// maxAnswer bounds an answer to a row: 500 agents, zones and nodes take 150 KB.
 	maxAnswer = 1 << 20
 	// maxServers bounds what is remembered of servers that come and go.

@@ -214,20 +214,85 @@ func TestASilentWayIsGoneAroundAndComesBack(t *testing.T) {
 
 func TestWithoutAnyWayTheErrorNamesThemAll(t *testing.T) {
 	c := newClient(t)
-	_, _, err := post(t, c, "127.0.0.1:1", []string{"127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:5"}, 1)
+	var peers []string
+	for port := 2; port <= 8; port++ {
+		peers = append(peers, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	_, _, err := post(t, c, "127.0.0.1:1", peers, 1)
 	if err == nil {
 		t.Fatal("delivered")
 	}
-	for _, word := range []string{"direct: ", "via 127.0.0.1:2", "via 127.0.0.1:3", "via 127.0.0.1:4"} {
-		if !strings.Contains(err.Error(), word) {
-			t.Errorf("%q is not in %v", word, err)
+	for _, word := range []string{"direct: ", "via 127.0.0.1:2", "via 127.0.0.1:3", "via 127.0.0.1:7"} {
+		if strings.Count(err.Error(), word) != 1 {
+			t.Errorf("%q is not once in %v", word, err)
 		}
 	}
-	if strings.Contains(err.Error(), "127.0.0.1:5") {
-		t.Error("more than three peers were asked")
+	if strings.Contains(err.Error(), "127.0.0.1:8") {
+		t.Error("more than six peers were asked")
 	}
-	if got := c.Stats(); got.Failed != 1 {
+	if _, _, err = post(t, c, "127.0.0.1:1", peers, 2); err == nil || !strings.Contains(err.Error(), "via 127.0.0.1:8") {
+		t.Errorf("the peer that was not asked did not come first the next time: %v", err)
+	}
+	if got := c.Stats(); got.Failed != 2 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAmongPeersThatAreCutOffTooTheOneThatIsNotIsFoundAndKept has eight nodes without an overlay: whoever
+// does not share a node with the server has no way to it.
+func TestAmongPeersThatAreCutOffTooTheOneThatIsNotIsFoundAndKept(t *testing.T) {
+	_, at := newServer(t)
+	var peers []string
+	var relays []*client.Relay
+	for i := range 8 {
+		relay, addr := newPeer(t, fmt.Sprintf("node%d", i+2), at)
+		if i < 7 {
+			breakWay(t, relay.Client(), at, true)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if _, err := relay.Client().PostReport(ctx, at, nil, 1, []byte("{}")); err == nil {
+				t.Fatal("a peer that is cut off reported")
+			}
+			cancel()
+		}
+		peers, relays = append(peers, addr), append(relays, relay)
+	}
+	c := newClient(t, func(c *client.Config) { c.HedgeAfter = time.Minute }) // who knows that it has no way says so
+	breakWay(t, c, at, false)
+	if _, _, err := post(t, c, at, peers, 1); err == nil {
+		t.Error("more peers were asked than may be")
+	}
+	for sequence := uint64(2); sequence < 10; sequence++ {
+		if _, way, err := post(t, c, at, peers, sequence); err != nil || way.Via != peers[7] {
+			t.Fatalf("row %d %s: %v", sequence, way, err)
+		}
+	}
+	for i, r := range relays[:7] {
+		if got := r.Stats(); got.Refused > 1 {
+			t.Errorf("peer %d was asked %d times", i, got.Refused)
+		}
+	}
+	if got := relays[7].Stats(); got.Done != 8 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestNobodyWaitsForAServerThatIsBack has all peers know of no way while the server, which was away for
+// a moment, is back.
+func TestNobodyWaitsForAServerThatIsBack(t *testing.T) {
+	_, at := newServer(t)
+	relay, peer := newPeer(t, "node2", at)
+	c := newClient(t)
+	mend, mendPeer := breakWay(t, c, at, false), breakWay(t, relay.Client(), at, false)
+	if _, err := relay.Client().PostReport(t.Context(), at, nil, 1, []byte("{}")); err == nil {
+		t.Fatal("the peer reported")
+	}
+	if _, _, err := post(t, c, at, []string{peer}, 1); err == nil {
+		t.Fatal("delivered")
+	}
+	mend()
+	mendPeer()
+	if _, way, err := post(t, c, at, []string{peer}, 2); err != nil || way.Via != "" {
+		t.Errorf("%s: %v", way, err)
 	}
 }
 

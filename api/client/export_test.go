@@ -29,3 +29,6 @@ const RelayBurst = relayBurst
 func (c *Client) ForgetEnrolment(to string) {
 	c.learn(to, func(s *server) { s.after = time.Time{} })
 }
+
+// Client is what a relay posts with.
+func (r *Relay) Client() *Client { return r.cfg.Client }

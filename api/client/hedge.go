@@ -69,24 +69,49 @@ func (c *Client) post(ctx context.Context, m *message, peers []string) (*answer,
 	return nil, Way{}, errors.Join(errs...)
 }
 
-// ways are the ways to a server in order, "" for the direct one. While that is broken it is left
-// out, but for a try every few seconds; without peers there is nothing else to try.
-func (c *Client) ways(to string, peers []string) []string {
-	var out []string
+// ways are the ways to a server in order, "" for the direct one. While that is broken it comes last, but
+// for a try every few seconds: when all were without a server for a moment, no peer knows yet that it
+// is back. The peer that relayed last comes first of all peers, those that could not come last.
+func (c *Client) ways(to string, peers []string) (out []string) {
 	c.learn(to, func(s *server) {
-		if now := time.Now(); s.directAfter.IsZero() || len(peers) == 0 || !now.Before(s.directAfter) {
+		now := time.Now()
+		direct := s.directAfter.IsZero() || !now.Before(s.directAfter)
+		if direct {
 			out = append(out, "")
 			if !s.directAfter.IsZero() {
 				s.directAfter = now.Add(retryDirect)
 			}
 		}
-		relays := slices.Clone(peers)
-		if at := slices.Index(relays, s.peer); at > 0 {
-			relays = slices.Insert(slices.Delete(relays, at, at+1), 0, s.peer)
+		out = append(out, s.relays(peers, now)...)
+		if !direct {
+			out = append(out, "")
 		}
-		out = append(out, relays[:min(len(relays), maxRelays)]...)
 	})
 	return out
+}
+
+// relays are the peers that a message is handed to, in order.
+func (s *server) relays(peers []string, now time.Time) (out []string) {
+	if slices.Contains(peers, s.peer) {
+		out = append(out, s.peer)
+	}
+	for _, last := range []bool{false, true} {
+		for _, peer := range peers {
+			if len(out) >= maxRelays {
+				return out
+			}
+			if peer != s.peer && now.Before(s.unfit[peer]) == last {
+				out = append(out, peer)
+			}
+		}
+	}
+	return out
+}
+
+// cutOff reports whether the direct way to a server was lately found broken.
+func (c *Client) cutOff(to string) (broken bool) {
+	c.learn(to, func(s *server) { broken = time.Now().Before(s.directAfter) })
+	return broken
 }
 
 // worked notes the way that worked. hedged says that the direct way had begun and was silent.
@@ -94,11 +119,12 @@ func (c *Client) worked(to, via string, hedged bool) {
 	c.learn(to, func(s *server) {
 		if via == "" {
 			c.delivered.Add(1)
-			s.directAfter = time.Time{}
+			s.directAfter, s.unfit = time.Time{}, nil
 			return
 		}
 		c.around.Add(1)
 		s.peer = via
+		delete(s.unfit, via)
 		if hedged {
 			s.directAfter = time.Now().Add(retryDirect)
 		}
@@ -110,9 +136,15 @@ func (c *Client) broke(to, via string) {
 	c.learn(to, func(s *server) {
 		if via == "" {
 			s.directAfter = time.Now().Add(retryDirect)
-		} else if s.peer == via {
+			return
+		}
+		if s.peer == via {
 			s.peer = ""
 		}
+		if s.unfit == nil || len(s.unfit) >= maxUnfit {
+			s.unfit = map[string]time.Time{}
+		}
+		s.unfit[via] = time.Now().Add(retryUnfit)
 	})
 }
 

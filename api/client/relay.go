@@ -95,6 +95,9 @@ func (r *Relay) carry(w http.ResponseWriter, q *http.Request) (*answer, int, err
 	if !r.rate.Allow() {
 		return nil, http.StatusServiceUnavailable, fmt.Errorf("more than %d messages a second", relayRate)
 	}
+	if r.cfg.Client.cutOff(m.server) { // said at once, so that the peer loses no time on it
+		return nil, http.StatusBadGateway, fmt.Errorf("server %q: no way to it from here either", m.server)
+	}
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
@@ -122,6 +125,9 @@ func (r *Relay) carry(w http.ResponseWriter, q *http.Request) (*answer, int, err
 	ctx, cancel := context.WithTimeout(q.Context(), relayTime)
 	defer cancel()
 	a, err := r.cfg.Client.direct(ctx, m)
+	if err != nil && q.Context().Err() == nil { // not because the peer found another way
+		r.cfg.Client.broke(m.server, "")
+	}
 	if err != nil {
 		return nil, http.StatusBadGateway, fmt.Errorf("server %q: %w", m.server, err)
 	}

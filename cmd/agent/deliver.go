@@ -19,9 +19,6 @@ import (
 	"netchecker/probe/service"
 )
 
-// maxPeers is how many peers the client may choose from to relay a message.
-const maxPeers = 6
-
 // serverState is what the agent remembers of one server between rows.
 type serverState struct {
 	// roster is the version that the server's last answer told.
@@ -66,42 +63,61 @@ func distinct(list []string) (out []string) {
 // relayable are the servers this agent relays to: all that it would post to itself.
 func (a *Agent) relayable() []string { return append(a.servers(), a.cfg.ServerEndpoint) }
 
-// peers are agents to relay through, those on the host network of other nodes first, and first of
+// peers are the agents to relay through, those on the host network of other nodes first, and first of
 // all those that answer our probes. The order among equals is by chance: who could not relay last
 // time is not asked first again. A pod's own node comes before them: it is the one agent that is
 // still reached when the node forwards nothing, and until the probes have found that out every
-// other one looks as good (a row that tried three of them came 5 s late).
+// other one looks as good (a row that tried three of them came 5 s late). Next are those who share
+// a node with a server: their way to it crosses no network that may be broken, and they are the only
+// ones who reach it when the overlay is broken everywhere.
 func (a *Agent) peers(p *plan) (out []string) {
-	var byRank [5][]string
+	var byRank [ranks][]string
+	homes := serverNodes(a.gossip.Roster())
 	for _, s := range a.engine.Snapshot(nil) {
 		col := p.column(s.Target.ID, s.Target.Addr.Addr())
 		if col < 0 {
 			continue
 		}
-		rank := relayRank(a.cfg.Node, p.table.Dest(col).Key, &s.Probes)
+		rank := relayRank(a.cfg.Node, homes, p.table.Dest(col).Key, &s.Probes)
 		byRank[rank] = append(byRank[rank], s.Target.Addr.String())
 	}
 	for _, list := range byRank {
 		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		out = append(out, list...)
 	}
-	return out[:min(len(out), maxPeers)]
+	return out
 }
 
-// relayRank is the place of a peer among those that may relay for an agent on node: 0 is asked first.
-func relayRank(node string, peer mesh.Key, probes *[probe.Kinds]probe.Status) int {
+// serverNodes are the nodes on which the servers run that gossip hears, or once heard.
+func serverNodes(r *mesh.Roster) (out []string) {
+	for _, m := range r.Servers {
+		if m.Life != mesh.Left && m.Node != "" {
+			out = append(out, m.Node)
+		}
+	}
+	return out
+}
+
+// ranks is the number of places that relayRank gives.
+const ranks = 6
+
+// relayRank is the place of a peer among those that may relay for an agent on node while servers run
+// on homes: 0 is asked first.
+func relayRank(node string, homes []string, peer mesh.Key, probes *[probe.Kinds]probe.Status) int {
 	answers := probes[probe.TCP].State == probe.OK && probes[probe.UDP].State == probe.OK
 	switch {
 	case answers && peer.Network == mesh.Host && peer.Node == node:
 		return 0
-	case answers && peer.Network == mesh.Host:
+	case answers && peer.Node != node && slices.Contains(homes, peer.Node):
 		return 1
-	case answers && peer.Node != node:
+	case answers && peer.Network == mesh.Host:
 		return 2
-	case peer.Network == mesh.Host:
+	case answers && peer.Node != node:
 		return 3
+	case peer.Network == mesh.Host:
+		return 4
 	}
-	return 4
+	return 5
 }
 
 // deliverRow posts the row to every server at once and takes in what they answer. What could not

@@ -85,12 +85,13 @@ func TestRelaysAreAskedInTheOrderInWhichTheyCanHelp(t *testing.T) {
 		probes *[probe.Kinds]probe.Status
 	}{
 		{mesh.Key{Node: "own", Network: mesh.Host}, &answers},
+		{mesh.Key{Node: "home", Network: mesh.Pod}, &answers},
 		{mesh.Key{Node: "other", Network: mesh.Host}, &answers},
 		{mesh.Key{Node: "other", Network: mesh.Pod}, &answers},
 		{mesh.Key{Node: "other", Network: mesh.Host}, &silent},
 		{mesh.Key{Node: "other", Network: mesh.Pod}, &silent},
 	} {
-		rank := relayRank("own", peer.key, peer.probes)
+		rank := relayRank("own", []string{"home"}, peer.key, peer.probes)
 		if rank <= last {
 			t.Errorf("%v has rank %d, want one after %d", peer.key, rank, last)
 		}
