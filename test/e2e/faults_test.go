@@ -27,6 +27,8 @@ const (
 // scenarios are the faults of one node or pair of a cluster of five, by their real mechanisms.
 var scenarios = []scenario{
 	{"fw-8472-in", []int{3}, overlayDead},
+	// Only the server's own node reaches it then: what the others see comes through that node's agents.
+	{"fw-8472-all", nil, "PP,HP *>* failing"},
 	{"ip-forward-0", []int{3}, "PP 3<>* failing; HP *>3 failing; PH 3>* failing"},
 	{"sg-pair", []int{3, 4}, "HH,PP,HP,PH 3<>4 failing"},
 	// Chance decides whether three of these losses stand in a row.
