@@ -163,6 +163,33 @@ func TestFewWitnessesBlameNobodyElse(t *testing.T) {
 	}
 }
 
+// When the overlay is closed everywhere, many rows are late: the agents look for peers that can relay.
+// What the few who are heard see of one network stands for the other one, too.
+func TestAnOverlayClosedEverywhereIsNoPolicyWhileFewAreHeard(t *testing.T) {
+	for name, speaks := range map[string]func(at place) bool{
+		"one pod":   func(at place) bool { return at.node == 0 || at.network == mesh.Host && at.node < 6 },
+		"two hosts": func(at place) bool { return at.network == mesh.Pod && at.node < 4 || at.node < 2 },
+		"one host":  func(at place) bool { return at.network == mesh.Pod && at.node < 6 || at.node < 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 8, nil)
+			w.evidence = true
+			w.start()
+			w.inject(fault{
+				path: func(from, to place) (effect, bool) {
+					return dies(true, true), from.node != to.node && kindIs(from, to, pp, hp)
+				},
+				silent: func(at place) bool { return !speaks(at) },
+			})
+			found := w.run(14 * time.Second)
+			if len(found) != 1 || found[0].Location.Scope != ScopeCluster {
+				t.Errorf("found %+v", found)
+			}
+			w.onlyEver(OverlayBroken)
+		})
+	}
+}
+
 // A fault of a node is said although one of its pairs has a cause of its own.
 func TestAPairExplainsNoNode(t *testing.T) {
 	const k, o = 2, 5

@@ -165,6 +165,7 @@ func (r *reading) readCluster() {
 		r.kind, r.cause, r.eliminated = OverlayBroken, VXLANBlocked, true
 	case podNet:
 		r.kind, r.cause, r.eliminated = PodIngressBlocked, PolicyOrFilter, true
+		r.unsure = r.cells.known[hp][out] == 0 // no host agent is heard yet
 	default:
 		r.kind = PodEgressBlocked
 	}

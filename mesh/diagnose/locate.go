@@ -70,44 +70,36 @@ func (p *picture) anyBad(c class) bool {
 // everywhere looks for kinds of path that fail all over the cluster.
 func (p *picture) everywhere(c class, x *excuse) (suspect, bool) {
 	s := suspect{class: c, scope: ScopeCluster, family: p.family, node: -1, a: -1, b: -1}
-	var sources, hit [mesh.PathKinds]int
-	var worst [mesh.PathKinds][2]int32 // bad and known paths of the node that has most of the bad ones
+	var all [mesh.PathKinds]extent
 	for n := range p.nodes {
 		own := p.cellsOf(n, c, x)
 		for k := range mesh.PathKind(mesh.PathKinds) {
-			bad, known := own.bad[k][out], own.known[k][out]
-			if around := bad + own.bad[k][in]; around > worst[k][0] {
-				worst[k] = [2]int32{around, known + own.known[k][in]}
+			e, bad, known := &all[k], own.bad[k][out], own.known[k][out]
+			if around := bad + own.bad[k][in]; around > e.worst[0] {
+				e.worst = [2]int32{around, known + own.known[k][in]}
 			}
 			if known == 0 {
 				continue
 			}
-			sources[k]++
+			e.sources++
 			s.cells.known[k][out] += known
 			s.cells.bad[k][out] += bad
 			if 10*bad >= 3*known {
-				hit[k]++
+				e.hit++
 			}
 		}
 	}
-	set := kinds(0)
-	for k := range mesh.PathKind(mesh.PathKinds) {
-		bad, known := s.cells.bad[k][out], s.cells.known[k][out]
-		enough := 10*bad >= 9*known
-		if c == weak {
-			bad, known := bad-worst[k][0], known-worst[k][1] // what one node explains is not everywhere
-			enough = known > 0 && 2*bad >= known && 4*hit[k] >= 3*sources[k]
-		}
-		if sources[k] >= 3 && known >= 6 && enough {
-			set |= 1 << k
-			s.weight += int(bad)
-			s.witnesses = max(s.witnesses, sources[k])
-		} else {
-			s.cells.bad[k][out] = 0
-		}
-	}
+	set := s.wide(c, &all)
 	if set == 0 {
 		return s, false
+	}
+	for k := range mesh.PathKind(mesh.PathKinds) {
+		if !set.has(k) {
+			s.cells.bad[k][out] = 0
+			continue
+		}
+		s.weight += int(s.cells.bad[k][out])
+		s.witnesses = max(s.witnesses, all[k].sources)
 	}
 	x.any = true
 	x.all[c] |= set
@@ -117,6 +109,37 @@ func (p *picture) everywhere(c class, x *excuse) (suspect, bool) {
 		}
 	}
 	return s, true
+}
+
+// extent says how far a kind of path fails: how many nodes tell of it, at how many of them much of it
+// is bad, and the bad and known paths of the node that has most of the bad ones.
+type extent struct {
+	sources, hit int
+	worst        [2]int32
+}
+
+// wide are the kinds of path that fail all over the cluster.
+func (s *suspect) wide(c class, all *[mesh.PathKinds]extent) (set kinds) {
+	few := kinds(0)
+	for k, e := range all {
+		bad, known := s.cells.bad[k][out], s.cells.known[k][out]
+		enough := 10*bad >= 9*known
+		if c == weak {
+			bad, known := bad-e.worst[0], known-e.worst[1] // what one node explains is not everywhere
+			enough = known > 0 && 2*bad >= known && 4*e.hit >= 3*e.sources
+		}
+		switch {
+		case !enough || known == 0:
+		case e.sources >= 3 && known >= 6:
+			set |= 1 << k
+		default:
+			few |= 1 << k
+		}
+	}
+	if c == dead && set&overlayKinds != 0 {
+		set |= few & overlayKinds // what few are heard to say of the tunnel agrees with the others
+	}
+	return set
 }
 
 // oneAtATime is up to how many nodes suspects are taken one by one: in small clusters each suspect
