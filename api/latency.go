@@ -68,7 +68,7 @@ func (d *drawing) roundTrips(n int, kind mesh.PathKind, out []byte) {
 		return
 	}
 	state, _ := d.v.Reported(i)
-	_, _, place := d.scan.Row(i)
+	_, _, place := d.v.BadOf(i)
 	row, _ := d.v.RowOf(i)
 	if state != mesh.Reporting {
 		return

@@ -24,16 +24,13 @@ var marks = [probe.States]uint16{probe.OK: markOK, probe.Unknown: markUnknown, p
 // drawing draws the rows of one view. Rows of healthy nodes, nearly all, cost next to nothing.
 type drawing struct {
 	v     *mesh.View
-	scan  *mesh.Scan
 	names []string
 	// agents are each node's, -1 for none; node is each agent's.
 	agents [][mesh.Networks]int
 	node   []int
 	// blanks are the rows of sources that see nothing wrong, by what the source is.
 	blanks map[blankKey]*blank
-	// gaps are the agents, <<1 and with the family, that a table of an earlier roster lacks.
-	gaps  map[*uint32][]uint32
-	cells []uint16
+	cells  []uint16
 }
 
 // blankKey is what of a source decides how its row looks when it has no complaint: for each network
@@ -49,7 +46,7 @@ type blank struct {
 }
 
 func newDrawing(v *mesh.View) *drawing {
-	d := &drawing{v: v, scan: mesh.NewScan(v), node: make([]int, v.Len()), blanks: map[blankKey]*blank{}, gaps: map[*uint32][]uint32{}}
+	d := &drawing{v: v, node: make([]int, v.Len()), blanks: map[blankKey]*blank{}}
 	for i := range v.Len() {
 		a := v.Agent(i)
 		if n := len(d.names); n == 0 || d.names[n-1] != a.Node {
@@ -91,8 +88,8 @@ func (d *drawing) row(n int) []byte {
 		}
 		state, _ := d.v.Reported(i)
 		key[network].families, key[network].reporting = families(d.v.Agent(i)), state == mesh.Reporting
-		bad, _, place := d.scan.Row(i)
-		quiet = quiet && key[network].reporting && len(bad) == 0 && len(d.missing(place)) == 0
+		bad, _, _ := d.v.BadOf(i)
+		quiet = quiet && key[network].reporting && len(bad) == 0 && len(d.v.LacksOf(i)) == 0
 	}
 	b := d.blank(key)
 	own := b.cells[n] | 7<<(3*mesh.PodToPod) | 7<<(3*mesh.HostToHost)
@@ -136,7 +133,7 @@ func (d *drawing) blank(key blankKey) *blank {
 
 // complain enters what the row of agent i says is not ok.
 func (d *drawing) complain(i int) {
-	bad, _, place := d.scan.Row(i)
+	bad, _, place := d.v.BadOf(i)
 	row, _ := d.v.RowOf(i)
 	for _, b := range bad {
 		if p := place[b>>2]; p != mesh.NoPlace {
@@ -147,7 +144,7 @@ func (d *drawing) complain(i int) {
 			d.enter(i, p, mark)
 		}
 	}
-	for _, p := range d.missing(place) {
+	for _, p := range d.v.LacksOf(i) {
 		d.enter(i, p, markUnknown)
 	}
 }
@@ -166,31 +163,6 @@ func (d *drawing) enter(i int, place uint32, mark uint16) {
 	if old := *cell >> shift & 7; old < mark {
 		*cell = *cell&^(7<<shift) | mark<<shift
 	}
-}
-
-// missing are the places that a row's table does not have: the row is older than they are.
-func (d *drawing) missing(place []uint32) []uint32 {
-	if len(place) == 0 {
-		return nil
-	}
-	if gaps, known := d.gaps[&place[0]]; known {
-		return gaps
-	}
-	has := make(map[uint32]bool, len(place))
-	for _, p := range place {
-		has[p] = true
-	}
-	var gaps []uint32
-	for i := range d.v.Len() {
-		set := families(d.v.Agent(i))
-		for f := range uint32(mesh.Families) {
-			if p := uint32(i)<<1 | f; set>>f&1 != 0 && !has[p] {
-				gaps = append(gaps, p)
-			}
-		}
-	}
-	d.gaps[&place[0]] = gaps
-	return gaps
 }
 
 // appendRuns writes the runs of equal cells that are not 0: start, length, cell, and so on.

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -21,6 +22,11 @@ type layout struct {
 	network [Networks]bitset
 	// columns counts the columns by family and network.
 	columns [Families][Networks]int
+	// same is the translation of table itself.
+	same translation
+
+	mu    sync.Mutex                 // guards moved
+	moved map[TableHash]*translation // of the other tables that rows were found to have
 }
 
 func newLayout(roster *Roster, sources []Key, entries []*entry) *layout {
@@ -64,7 +70,9 @@ func (l *layout) index(sources []Key) {
 	for n := range l.network {
 		l.network[n] = newBits(len(dests))
 	}
+	l.same.place = make([]uint32, len(dests))
 	for col, d := range dests {
+		l.same.place[col] = uint32(l.agentOf[col])<<1 | uint32(d.Family)
 		l.family[d.Family].set(col)
 		l.network[d.Network].set(col)
 		l.columns[d.Family][d.Network]++

@@ -37,7 +37,7 @@ func (v *View) Path(ref Ref) Path {
 		return p
 	}
 	e := v.entries[i]
-	at := v.columnIn(e.row.Table, col)
+	at := v.translation(e.row.Table).column(col)
 	if at < 0 {
 		return p
 	}
@@ -67,7 +67,7 @@ func (v *View) joinHeard(p *Path, src, col int) {
 		return
 	}
 	row := v.entries[to].row
-	at := v.columnIn(row.Table, v.columnOf[src][p.Family])
+	at := v.translation(row.Table).column(v.columnOf[src][p.Family])
 	if at < 0 {
 		return
 	}

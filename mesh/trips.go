@@ -118,9 +118,9 @@ func tripCells(v *View) []byte {
 			continue
 		}
 		row, cells := v.entries[i].row, out[i*n:(i+1)*n]
-		have := row.Table.Len()
+		have, tr := row.Table.Len(), v.translation(row.Table)
 		for col := range cells {
-			at := v.columnIn(row.Table, col)
+			at := tr.column(col)
 			if at < 0 || v.reports[v.agentOf[col]] == ReportLeft {
 				continue
 			}

@@ -65,115 +65,6 @@ func believed(row *Row) []probe.Service {
 	return out
 }
 
-// Counts says how many paths of one kind there are, in all and by state.
-type Counts struct {
-	Total   int
-	ByState [probe.States]int
-}
-
-// Counts counts the paths of every kind. N nodes with both agents have 4N²−2N in each family.
-func (v *View) Counts() (out [PathKinds]Counts) {
-	for i := range v.members {
-		from := v.members[i].Network
-		counts := v.CountsFrom(i)
-		for to := range Network(Networks) {
-			k := KindOf(from, to)
-			for state, n := range counts[to] {
-				out[k].ByState[state] += n
-				out[k].Total += n
-			}
-		}
-	}
-	return out
-}
-
-// CountsFrom counts the paths of agent i, of Agents, by the network of their destination and by state.
-func (v *View) CountsFrom(i int) (out [Networks][probe.States]int) {
-	if v.reports[i] != Reporting {
-		for f := range Family(Families) {
-			if v.columnOf[i][f] < 0 {
-				continue
-			}
-			for n := range out {
-				out[n][probe.Unknown] += v.columns[f][n]
-			}
-			out[v.members[i].Network][probe.Unknown]--
-		}
-		return out
-	}
-	row := v.entries[i].row
-	if row.Table.hash != v.table.hash {
-		set := newBits(v.table.Len())
-		v.allowed(i, nil, set)
-		v.scan(i, set, allStates, func(col int, s probe.State) bool {
-			out[v.table.dests[col].Network][s]++
-			return true
-		})
-		return out
-	}
-	for n := range out {
-		for s, c := range row.counts[n] {
-			out[n][s] = int(c)
-		}
-		if row.Doubt != 0 {
-			out[n][probe.Unknown] += out[n][probe.Degraded] + out[n][probe.Failing]
-			out[n][probe.Degraded], out[n][probe.Failing] = 0, 0
-		}
-		for f := range v.columns {
-			if v.columnOf[i][f] < 0 { // no path leads to a family the source does not have
-				out[n][probe.Unknown] -= v.columns[f][n]
-			}
-		}
-	}
-	for _, col := range v.leftCols {
-		if v.agentOf[col] == i || v.columnOf[i][v.table.dests[col].Family] < 0 {
-			continue
-		}
-		n := v.table.dests[col].Network
-		s := pathStates[row.planes[col]]
-		if row.Doubt != 0 && s >= probe.Degraded {
-			s = probe.Unknown
-		}
-		out[n][s]--
-		out[n][probe.Unknown]++
-	}
-	return out
-}
-
-// State is the state of the whole: the worst path. Paths from or to agents that left on purpose
-// do not count; with no path at all it is unknown.
-func (v *View) State() probe.State {
-	worst, any := probe.OK, false
-	for i := range v.members {
-		if v.reports[i] == ReportLeft {
-			continue
-		}
-		counts := v.CountsFrom(i)
-		left := 0
-		for _, col := range v.leftCols {
-			if v.columnOf[i][v.table.dests[col].Family] >= 0 && v.agentOf[col] != i {
-				left++
-			}
-		}
-		unknown := -left
-		for n := range counts {
-			unknown += counts[n][probe.Unknown]
-			for s := probe.OK; s <= probe.Failing; s++ {
-				if counts[n][s] > 0 {
-					worst, any = probe.Worst(worst, s), true
-				}
-			}
-		}
-		if unknown > 0 {
-			worst, any = probe.Worst(worst, probe.Unknown), true
-		}
-	}
-	if !any {
-		return probe.Unknown
-	}
-	return worst
-}
-
 // allowed sets in set the columns that paths from agent i may lead to, narrowed by dests if given.
 func (v *View) allowed(i int, dests, set bitset) {
 	for w := range set {
@@ -196,15 +87,22 @@ func (v *View) allowed(i int, dests, set bitset) {
 
 // scan calls yield with every column of the set whose path is in one of the wanted states, in order.
 func (v *View) scan(i int, set bitset, states uint8, yield func(col int, s probe.State) bool) bool {
-	if v.reports[i] == Reporting && states&WantState(probe.OK) == 0 && len(v.leftCols) == 0 {
-		if row := v.entries[i].row; row.Table.hash == v.table.hash {
-			return scanBad(row, set, states, yield)
+	var row *Row
+	var tr *translation
+	if v.reports[i] == Reporting {
+		row = v.entries[i].row
+		tr = v.translation(row.Table)
+		if states&WantState(probe.OK) == 0 && len(v.leftCols) == 0 {
+			return v.scanBad(row, tr, set, states, yield)
 		}
 	}
 	for w, word := range set {
 		for ; word != 0; word &= word - 1 {
-			col := w*64 + bits.TrailingZeros64(word)
-			if s := v.stateOf(i, col); states&WantState(s) != 0 && !yield(col, s) {
+			col, s := w*64+bits.TrailingZeros64(word), probe.Unknown
+			if row != nil {
+				s = v.stateIn(row, tr, col)
+			}
+			if states&WantState(s) != 0 && !yield(col, s) {
 				return false
 			}
 		}
@@ -212,14 +110,37 @@ func (v *View) scan(i int, set bitset, states uint8, yield func(col int, s probe
 	return true
 }
 
-// scanBad is scan by the row's own list of what is not ok, which takes no look at its planes.
-func scanBad(row *Row, set bitset, states uint8, yield func(col int, s probe.State) bool) bool {
+// scanBad is scan by the row's own list of what is not ok, which takes no look at its planes; the columns
+// that the row does not have are unknown.
+func (v *View) scanBad(row *Row, tr *translation, set bitset, states uint8, yield func(col int, s probe.State) bool) bool {
+	lacks := tr.lacks
+	if states&WantState(probe.Unknown) == 0 {
+		lacks = nil
+	}
 	for _, b := range row.bad {
 		col, s := int(b>>2), probe.State(b&3)
 		if row.Doubt != 0 {
 			s = probe.Unknown
 		}
-		if states&WantState(s) != 0 && set.has(col) && !yield(col, s) {
+		if states&WantState(s) == 0 {
+			continue
+		}
+		if tr.at != nil { // both tables are sorted, and so are the columns that come of it
+			if col = v.columnAt(tr.place[col]); col < 0 {
+				continue
+			}
+			for ; len(lacks) > 0 && v.columnAt(lacks[0]) < col; lacks = lacks[1:] {
+				if lack := v.columnAt(lacks[0]); set.has(lack) && !yield(lack, probe.Unknown) {
+					return false
+				}
+			}
+		}
+		if set.has(col) && !yield(col, s) {
+			return false
+		}
+	}
+	for _, place := range lacks {
+		if lack := v.columnAt(place); set.has(lack) && !yield(lack, probe.Unknown) {
 			return false
 		}
 	}
@@ -228,12 +149,17 @@ func scanBad(row *Row, set bitset, states uint8, yield func(col int, s probe.Sta
 
 // stateOf is the state of the path from agent i to the destination of a column.
 func (v *View) stateOf(i, col int) probe.State {
-	if v.reports[i] != Reporting || v.reports[v.agentOf[col]] == ReportLeft {
+	if v.reports[i] != Reporting {
 		return probe.Unknown
 	}
 	row := v.entries[i].row
-	at := v.columnIn(row.Table, col)
-	if at < 0 {
+	return v.stateIn(row, v.translation(row.Table), col)
+}
+
+// stateIn is stateOf by a row that counts.
+func (v *View) stateIn(row *Row, tr *translation, col int) probe.State {
+	at := tr.column(col)
+	if at < 0 || v.reports[v.agentOf[col]] == ReportLeft {
 		return probe.Unknown
 	}
 	s := pathStates[row.planes[at]]
@@ -241,17 +167,6 @@ func (v *View) stateOf(i, col int) probe.State {
 		return probe.Unknown
 	}
 	return s
-}
-
-// columnIn translates a column of the view's table to one of a row's, -1 when the row has none.
-func (v *View) columnIn(t *Table, col int) int {
-	if t.hash == v.table.hash {
-		return col
-	}
-	if at, ok := t.Find(v.table.dests[col]); ok {
-		return at
-	}
-	return -1
 }
 
 // Filter chooses paths. Its zero value chooses every path.
@@ -345,5 +260,8 @@ func (v *View) nothingIn(i int, states uint8) bool {
 		return states&WantState(probe.Unknown) == 0
 	}
 	row := v.entries[i].row
-	return states&WantState(probe.OK) == 0 && row.Table.hash == v.table.hash && len(row.bad) == 0 && len(v.leftCols) == 0
+	if states&WantState(probe.OK) != 0 || len(row.bad) > 0 || len(v.leftCols) > 0 {
+		return false
+	}
+	return states&WantState(probe.Unknown) == 0 || len(v.translation(row.Table).lacks) == 0
 }

@@ -59,44 +59,34 @@ func (v *View) PathBetween(i, j int, f Family) (Path, bool) {
 	return v.Path(Ref{int32(i), int32(col), v.stateOf(i, col)}), true
 }
 
-// Scan reads what the rows of one view say is not ok, some nanoseconds a path, where Refs would
-// take twenty: diagnosis looks at every bad path several times a second.
-type Scan struct {
-	v *View
-	// place is each column's agent<<1 | family.
-	place []uint32
-	// moved translates the columns of other tables to the view's; NoPlace for those it lacks.
-	moved map[*Table][]uint32
-}
-
-// NewScan prepares reading the rows of v.
-func NewScan(v *View) *Scan {
-	s := &Scan{v: v, place: make([]uint32, v.table.Len()), moved: map[*Table][]uint32{}}
-	for col, agent := range v.agentOf {
-		s.place[col] = uint32(agent)<<1 | uint32(v.table.dests[col].Family)
-	}
-	return s
-}
-
-// Row returns what the row of agent i says is not ok: the columns, each <<2 and with the path's
+// BadOf returns what the row of agent i says is not ok: the columns, each <<2 and with the path's
 // state in its lowest bits; the states of every column's probes, as in Cell.States; and where
 // each column leads, as agent<<1 | family, NoPlace for nowhere. It takes no account of the row's
 // age and doubt, nor of destinations that left. Nothing of it may be changed.
-func (s *Scan) Row(i int) (bad []uint32, states []byte, place []uint32) {
-	e := s.v.entries[i]
+//
+// It takes some nanoseconds a path, where Refs would take twenty: diagnosis looks at every bad path
+// several times a second.
+func (v *View) BadOf(i int) (bad []uint32, states []byte, place []uint32) {
+	e := v.entries[i]
 	if e == nil {
 		return nil, nil, nil
 	}
-	if e.row.Table.hash == s.v.table.hash {
-		return e.row.bad, e.row.planes[:e.row.Table.Len()], s.place
-	}
-	return e.row.bad, e.row.planes[:e.row.Table.Len()], s.translate(e.row.Table)
+	return e.row.bad, e.row.planes[:e.row.Table.Len()], v.translation(e.row.Table).place
 }
 
-// Quiet calls yield with the paths that are ok although a probe that never decides, icmp, is not.
-// A row with more trouble than its details hold is skipped: what is said of icmp there is no news.
-func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
-	e := s.v.entries[i]
+// LacksOf returns the places, as BadOf's, that the row of agent i says nothing of: its table is of an
+// earlier roster. The agent's own may be among them. Nothing of it may be changed.
+func (v *View) LacksOf(i int) []uint32 {
+	if e := v.entries[i]; e != nil {
+		return v.translation(e.row.Table).lacks
+	}
+	return nil
+}
+
+// QuietOf calls yield with the paths from agent i that are ok although a probe that never decides, icmp,
+// is not. A row with more trouble than its details hold is skipped: what is said of icmp there is no news.
+func (v *View) QuietOf(i int, yield func(to int, f Family, states uint8)) {
+	e := v.entries[i]
 	if e == nil || len(e.row.Details) >= MaxDetails {
 		return
 	}
@@ -107,10 +97,7 @@ func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
 	if len(e.row.Details) <= int(loud) { // every detail is of a path that is not ok
 		return
 	}
-	place := s.place
-	if e.row.Table.hash != s.v.table.hash {
-		place = s.translate(e.row.Table)
-	}
+	place := v.translation(e.row.Table).place
 	for d := range e.row.Details {
 		at := e.row.Details[d].Dest
 		states := e.row.planes[at]
@@ -118,22 +105,4 @@ func (s *Scan) Quiet(i int, yield func(to int, f Family, states uint8)) {
 			yield(int(place[at]>>1), Family(place[at]&1), states)
 		}
 	}
-}
-
-// NoPlace stands for a column that leads to no agent of the view.
-const NoPlace = 1<<32 - 1
-
-func (s *Scan) translate(t *Table) []uint32 {
-	if place, known := s.moved[t]; known {
-		return place
-	}
-	place := make([]uint32, t.Len())
-	for i, d := range t.dests {
-		place[i] = NoPlace
-		if col, ok := s.v.table.Find(d); ok {
-			place[i] = s.place[col]
-		}
-	}
-	s.moved[t] = place
-	return place
 }

@@ -111,7 +111,7 @@ func (p *picture) missed(c class, n int, k mesh.PathKind) (list []int) {
 		return nil
 	}
 	ends := p.ends()
-	bad, states, place := p.scan.Row(int(at))
+	bad, states, place := p.view.BadOf(int(at))
 	for _, col := range bad {
 		at := place[col>>2]
 		if at == mesh.NoPlace || ends[at] == noEnd || mesh.Network(ends[at]&1) != to || int(ends[at]>>1) == n {

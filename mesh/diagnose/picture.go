@@ -12,7 +12,6 @@ import (
 // how many paths of each class lead from and to each node.
 type picture struct {
 	view   *mesh.View
-	scan   *mesh.Scan
 	family mesh.Family
 	nodes  []node
 	nodeOf []int32
@@ -49,8 +48,8 @@ type gate interface {
 	ignored(i int) bool
 }
 
-func newPicture(view *mesh.View, scan *mesh.Scan, family mesh.Family, g gate) *picture {
-	p := &picture{view: view, scan: scan, family: family, nodeOf: make([]int32, view.Len()),
+func newPicture(view *mesh.View, family mesh.Family, g gate) *picture {
+	p := &picture{view: view, family: family, nodeOf: make([]int32, view.Len()),
 		speaks: make([]bool, view.Len()), counts: make([]bool, view.Len())}
 	for i := range view.Len() {
 		m := view.Agent(i)
@@ -174,7 +173,7 @@ func (p *picture) each(yield func(a, b int32, k mesh.PathKind, c class)) {
 		}
 		a, from := p.nodeOf[i], p.view.Agent(i).Network
 		towards := [mesh.Networks]mesh.PathKind{mesh.KindOf(from, mesh.Pod), mesh.KindOf(from, mesh.Host)}
-		bad, states, place := p.scan.Row(i)
+		bad, states, place := p.view.BadOf(i)
 		for _, col := range bad {
 			at := place[col>>2]
 			if at == mesh.NoPlace {
@@ -201,7 +200,7 @@ func (p *picture) eachOf(c class, yield func(a, b int32, k mesh.PathKind, c clas
 			continue
 		}
 		a, from := p.nodeOf[i], p.view.Agent(i).Network
-		p.scan.Quiet(i, func(to int, f mesh.Family, states uint8) {
+		p.view.QuietOf(i, func(to int, f mesh.Family, states uint8) {
 			if b := p.nodeOf[to]; f == p.family && b != a && p.counts[to] {
 				yield(a, b, mesh.KindOf(from, p.view.Agent(to).Network), classOf[states])
 			}

@@ -61,9 +61,8 @@ type round struct {
 }
 
 func (r *round) run() []candidate {
-	scan := mesh.NewScan(r.View)
 	for f := range mesh.Family(mesh.Families) {
-		p := newPicture(r.View, scan, f, r.tracker)
+		p := newPicture(r.View, f, r.tracker)
 		if slices.ContainsFunc(p.nodes, func(n node) bool { return n.agent != [mesh.Networks]int32{-1, -1} }) {
 			r.pictures = append(r.pictures, p)
 		}
