@@ -276,6 +276,31 @@ func TestAmongPeersThatAreCutOffTooTheOneThatIsNotIsFoundAndKept(t *testing.T) {
 	}
 }
 
+func TestAPeerThatIsBusyIsAskedAgainAtOnce(t *testing.T) {
+	_, at := newServer(t)
+	relay, _ := newPeer(t, "node2", at)
+	var asked atomic.Int32
+	busy := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		relay.ServeHTTP(w, r)
+	}))
+	peers := []string{busy}
+	for port := 2; port <= 12; port++ {
+		peers = append(peers, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	c := newClient(t)
+	breakWay(t, c, at, false)
+	if _, _, err := post(t, c, at, peers, 1); err == nil || !strings.Contains(err.Error(), "peer is busy") {
+		t.Errorf("%v", err)
+	}
+	if _, way, err := post(t, c, at, peers, 2); err != nil || way.Via != busy {
+		t.Errorf("%s: %v", way, err)
+	}
+}
+
 // TestNobodyWaitsForAServerThatIsBack has all peers know of no way while the server, which was away for
 // a moment, is back.
 func TestNobodyWaitsForAServerThatIsBack(t *testing.T) {

@@ -55,7 +55,9 @@ func (c *Client) post(ctx context.Context, m *message, peers []string) (*answer,
 				c.worked(m.server, end.via, ways[0] == "" && begun > 1)
 				return end.answer, Way{end.via}, nil
 			}
-			c.broke(m.server, end.via)
+			if !errors.Is(end.err, errBusy) { // a way that is only narrow is still the way
+				c.broke(m.server, end.via)
+			}
 			c.sayCertificate(m.server, end.err)
 			errs = append(errs, fmt.Errorf("%s: %w", Way{end.via}, end.err))
 			begin()
@@ -157,6 +159,9 @@ func (c *Client) attempt(ctx context.Context, m *message, via string) attempt {
 	return attempt{via, a, err}
 }
 
+// errBusy says that a peer has enough to relay for now.
+var errBusy = errors.New("peer is busy")
+
 // relayedHeader marks an answer of a relay as the server's own.
 const relayedHeader = "Netchecker-Relayed"
 
@@ -181,6 +186,9 @@ func (c *Client) relayed(ctx context.Context, m *message, peer string) (*answer,
 		return nil, err
 	}
 	if header.Get(relayedHeader) == "" {
+		if a.status == http.StatusServiceUnavailable {
+			return nil, fmt.Errorf("%w: %w", errBusy, a.err())
+		}
 		return nil, a.err()
 	}
 	return a, nil
