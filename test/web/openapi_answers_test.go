@@ -41,15 +41,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 	d.ask(http.MethodGet, "/api/v1/matrix", nil, 200)
 	d.ask(http.MethodPost, "/api/v1/agents/agent-pod-1", report, 200)
 	d.wellAsked()
-	// The history begins with a first picture: what is broken by then is no change.
-	waitFor(t, "history", func() bool {
-		r, err := http.Get(s.url + "api/v1/matrix?at=2s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Body.Close()
-		return r.StatusCode == 200
-	})
+	s.looksBack()
 	for _, fault := range []string{"fault overlay node3", "fault mtu node4", "fault loss node1 node2", "fault doubt node5"} {
 		s.do(fault)
 	}

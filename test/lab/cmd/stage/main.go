@@ -41,7 +41,7 @@ func main() {
 }
 
 func run(ctx context.Context, cfg cluster.Config, listen string, nodes int, in io.Reader, out io.Writer) (err error) {
-	l, err := lab.Start(ctx, lab.Config{Nodes: nodes, Name: "stage"})
+	l, err := lab.Start(ctx, lab.Config{Nodes: nodes})
 	if err != nil {
 		return err
 	}
