@@ -37,8 +37,12 @@ func (r *round) explain(p *picture, d *reading) {
 	b.sample = spread(b.familiar(rest), maxBench)
 	for _, ask := range b.questions() {
 		if ask() {
-			return
+			break
 		}
+	}
+	if d.cause == HostFirewallDrop && d.eliminated {
+		_, at := b.snapshot(d.node, mesh.Host)
+		d.unsure = d.unsure || !at.After(b.began.Add(time.Second)) // only the node knows whether it rejects
 	}
 }
 
