@@ -1,6 +1,6 @@
 // What stands along the two sides of the matrix, and in which order: nodes, or groups of them.
 import { byName, isBad, markOf, merge, worst } from './model.js';
-import { NONE } from './words.js';
+import { DEGRADED, FAILING, NONE, OK, UNKNOWN } from './words.js';
 
 /** The finest matrix that is kept: of more items, several share a place. */
 const FINEST = 2048;
@@ -46,7 +46,8 @@ function scores(model) {
   return score;
 }
 
-/** Plane holds the cell of every pair of items, the worst where several pairs share a place. */
+/** Plane holds the cell of every pair of items, the worst where several pairs share a place, and counts the
+ * paths where a group stands on either side. */
 export class Plane {
   constructor(model, items) {
     this.model = model;
@@ -56,33 +57,77 @@ export class Plane {
     this.place = new Int32Array(model.nodes.length).fill(-1);
     items.forEach((item, at) => item.nodes.forEach(i => { this.place[i] = at; }));
     this.cells = new Uint16Array(this.size * this.size);
+    this.sums = new Map();
     this.coarser = null;
     this.fill();
+    this.settle();
   }
 
   fill() {
-    const { model, size, step, place, cells } = this;
+    const { model, items, place } = this, times = new Uint32Array(items.length);
     for (let i = 0; i < model.rows.length; i++) {
       if (place[i] < 0) continue;
-      const row = Math.floor(place[i] / step) * size, runs = model.rows[i];
-      const single = step === 1 && !this.items[place[i]].group;
+      const runs = model.rows[i], whole = items[place[i]].group;
       for (let r = 0; r < runs.length; r += 3) {
-        const cell = runs[r + 2];
-        if (!single && !isBad(cell)) continue; // that there is no path says nothing of a group
+        const cell = runs[r + 2], met = [];
         for (let j = runs[r], end = j + runs[r + 1]; j < end; j++) {
-          if (place[j] < 0) continue;
-          const at = row + Math.floor(place[j] / step);
-          cells[at] = single && !this.items[place[j]].group ? cell : merge(cells[at], cell);
+          const to = place[j];
+          if (to < 0) continue;
+          if (whole || items[to].group) {
+            if (!times[to]++) met.push(to);
+          } else this.put(place[i], to, cell);
+        }
+        for (const to of met) {
+          this.add(place[i], to, cell, times[to]);
+          times[to] = 0;
         }
       }
     }
   }
 
+  put(i, j, cell) {
+    const { cells, step } = this, at = Math.floor(i / step) * this.size + Math.floor(j / step);
+    if (step === 1) cells[at] = cell;
+    else if (isBad(cell)) cells[at] = merge(cells[at], cell);
+  }
+
+  add(i, j, cell, times) {
+    const key = i * this.items.length + j;
+    let sum = this.sums.get(key);
+    if (!sum) this.sums.set(key, sum = noPaths());
+    for (let k = 0; k < 4; k++) sum[k][markOf(cell, k)] += times;
+  }
+
+  /** settle adds the pairs of which no row speaks, since all is ok, and shows of each sum the worst. */
+  settle() {
+    const { items } = this;
+    this.sums.forEach((sum, key) => {
+      const i = Math.floor(key / items.length), j = key % items.length;
+      const rest = items[i].nodes.length * items[j].nodes.length - sum[0].reduce((a, b) => a + b);
+      for (const counts of sum) counts[OK] += rest;
+      this.put(i, j, worstOfSum(sum));
+    });
+  }
+
+  /** sum counts the paths of a place where a group is, by kind and mark; undefined elsewhere, and where all are ok. */
+  sum(i, j) { return this.sums.size ? this.sums.get(i * this.items.length + j) : undefined; }
+
+  /** census counts the paths between two items: [kind][mark]. */
+  census(a, b) {
+    const known = this.sum(this.place[a.nodes[0]], this.place[b.nodes[0]]);
+    if (known) return known;
+    const sum = noPaths(), cell = a.group || b.group ? 0 : this.model.cell(a.nodes[0], b.nodes[0]);
+    for (let k = 0; k < 4; k++) sum[k][markOf(cell, k)] = a.nodes.length * b.nodes.length;
+    return sum;
+  }
+
   /** cell is the cell of the items at row i and column j. */
   cell(i, j) {
     const a = this.items[i], b = this.items[j];
-    if (this.step > 1 && !a.group && !b.group) return this.model.cell(a.nodes[0], b.nodes[0]);
-    return this.cells[Math.floor(i / this.step) * this.size + Math.floor(j / this.step)];
+    if (this.step === 1) return this.cells[i * this.size + j];
+    if (!a.group && !b.group) return this.model.cell(a.nodes[0], b.nodes[0]);
+    const sum = this.sum(i, j);
+    return sum ? worstOfSum(sum) : 0;
   }
 
   /** pooled is this plane with 2^level × 2^level places in one: one bad path in a thousand stays seen. */
@@ -103,16 +148,14 @@ export class Plane {
   }
 }
 
-/** census counts the paths between two items by mark: [kind][mark]. */
-export function census(model, a, b) {
-  const sum = Array.from({ length: 4 }, () => [0, 0, 0, 0, 0]);
-  for (const i of a.nodes) {
-    for (const j of b.nodes) {
-      const cell = model.cell(i, j);
-      for (let k = 0; k < 4; k++) sum[k][markOf(cell, k)]++;
-    }
-  }
-  return sum;
+const noPaths = () => Array.from({ length: 4 }, () => [0, 0, 0, 0, 0]);
+
+/** worstOfSum is the cell with the worst mark of each kind. */
+function worstOfSum(sum) {
+  return sum.reduce((cell, counts, k) => {
+    const mark = [FAILING, DEGRADED, UNKNOWN, OK].find(m => counts[m]) ?? NONE;
+    return cell | mark << (3 * k);
+  }, 0);
 }
 
 export const worstOf = cell => (worst(cell) === NONE ? 'none' : ['ok', 'unknown', 'degraded', 'failing'][worst(cell)]);

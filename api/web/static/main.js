@@ -1,6 +1,6 @@
 // The page: what comes from the server goes into the model, what people choose into the view, and
 // render shows both.
-import { arrange, census } from './axis.js';
+import { arrange } from './axis.js';
 import { Card } from './card.js';
 import { findings } from './findings.js';
 import { Heat } from './heat.js';
@@ -121,9 +121,9 @@ function render() {
   if ((matrix.heat?.kind ?? -1) !== kind) {
     matrix.heat = kind < 0 ? null : { kind, at: (a, b) => heat.at(a, b) };
     matrix.redraw();
-    legend($('legend'), matrix.palette, kind);
     $('heatFailed').textContent = '';
   }
+  legend($('legend'), matrix.palette, kind, matrix.items.some(item => item.group));
   const pair = view.from && view.to ? { from: view.from, to: view.to } : null;
   if (pair?.from !== card.pair?.from || pair?.to !== card.pair?.to || view.at !== card.at) {
     card.open(pair, view.at);
@@ -183,15 +183,20 @@ function point(a, b, at) {
 }
 
 function describe(a, b) {
-  const head = `${a.name} → ${b.name}`;
-  if (a.nodes.length * b.nodes.length > 250000) return head;
-  const sums = census(model, a, b);
+  const sums = matrix.plane.census(a, b), many = a.group || b.group;
   const parts = READ.map(k => {
-    const said = STATES.slice(0, 4).map((s, m) => [s, sums[k][m]]).filter(([, n]) => n);
-    if (!said.length) return '';
-    return `${kindWords(KINDS[k])}: ${said.length === 1 && said[0][1] === 1 ? said[0][0] + (matrix.heat?.kind === k && heat.at(a, b) ? `, ${millis(heat.at(a, b))}` : '') : said.map(([s, n]) => `${n.toLocaleString('en')} ${s}`).join(', ')}`;
+    const said = many ? shares(sums[k]) : STATES.slice(0, 4).find((s, m) => sums[k][m]);
+    return said && `${kindWords(KINDS[k])}: ${said}${!many && matrix.heat?.kind === k && heat.at(a, b) ? `, ${millis(heat.at(a, b))}` : ''}`;
   });
-  return [head, ...parts.filter(Boolean)].join('\n');
+  return [`${a.name} → ${b.name}`, ...parts.filter(Boolean)].join('\n');
+}
+
+/** shares says how many of the paths between groups are in which state. */
+function shares(counts) {
+  const total = counts.slice(0, 4).reduce((a, b) => a + b), bad = [3, 2, 1].filter(m => counts[m]);
+  if (!total) return '';
+  if (!bad.length) return `all ${count(total, 'path')} ok`;
+  return bad.map((m, n) => `${counts[m].toLocaleString('en')}${n ? '' : ` of ${count(total, 'path')}`} ${STATES[m]}`).join(', ');
 }
 
 function remember() {
@@ -211,7 +216,6 @@ $('out').addEventListener('click', () => matrix.zoom(1 / 1.5));
 $('fit').addEventListener('click', () => matrix.fit());
 $('list').addEventListener('toggle', () => { drawn = ''; render(); });
 addEventListener('keydown', e => { if (e.key === 'Escape' && (view.from || view.finding)) view.set(view.from ? { from: '', to: '' } : { finding: '' }); });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => legend($('legend'), matrix.palette, matrix.heat?.kind));
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { $('legend').dataset.key = ''; render(); });
 setInterval(() => { if (lost) gone(); }, 1000);
-legend($('legend'), matrix.palette);
 travel();

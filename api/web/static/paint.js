@@ -35,7 +35,7 @@ function forms(g, m, sight, scale) {
   for (let i = sight.i0; i < sight.i1; i++) {
     for (let j = sight.j0; j < sight.j1; j++) {
       const cell = m.plane.cell(i, j), x = m.left + j * s - m.x, y = m.top + i * s - m.y;
-      g.drawImage(m.palette.sprite(cell, m.lit(i, j, cell), side, m.old), x, y, side / scale, side / scale);
+      g.drawImage(m.palette.sprite(cell, m.lit(i, j, cell), side, m.old, m.plane.sum(i, j)), x, y, side / scale, side / scale);
     }
   }
 }
@@ -63,9 +63,10 @@ function states(out, m, level, i0, j0, rows, cols) {
     for (let j = 0; j < cols; j++) {
       const cell = plane ? plane.cells[(i0 + i) * plane.size + j0 + j] : m.plane.cell(Math.min((i0 + i) * step, m.items.length - 1), Math.min((j0 + j) * step, m.items.length - 1));
       const lit = m.light ? m.light.of(maskPooled(m, (i0 + i) * step, (j0 + j) * step, step), cell) : -1, at = 2 * i * width + 2 * j;
+      const sum = level ? undefined : m.plane.sum(i0 + i, j0 + j), mixed = sum && palette.mix(sum);
       for (let q = 0; q < 4; q++) {
         const shift = 3 * QUADRANTS[q], colours = lit === -1 || (lit >> shift) & 7 ? normal : palette.dim;
-        out[at + (q >> 1) * width + (q & 1)] = colours[(cell >> shift) & 7];
+        out[at + (q >> 1) * width + (q & 1)] = mixed && colours === palette.pixels ? mixed[QUADRANTS[q]] : colours[(cell >> shift) & 7];
       }
     }
   }

@@ -44,19 +44,26 @@ function freshness(model, { lost, at, now }) {
   return `${who}${oldest}${relayed ? `; ${relayed} only through a peer` : ''}.`;
 }
 
-/** legend explains a cell. */
-export function legend(root, palette, heat = -1) {
-  const big = document.createElement('canvas'), side = 56, scale = devicePixelRatio || 1;
-  big.width = big.height = side * scale;
-  big.setAttribute('class', 'sample');
-  big.setAttribute('role', 'img');
-  big.setAttribute('aria-label', 'A cell: above host to host and host to pod, below pod to host and pod to pod');
-  palette.draw(big.getContext('2d'), 0, -1, side * scale, false);
-  root.replaceChildren(...[
-    el('span', { class: 'cellnames' }, big, el('span', { class: 'q hh' }, 'host→host'), el('span', { class: 'q hp' }, 'host→pod'), el('span', { class: 'q ph' }, 'pod→host'), el('span', { class: 'q pp' }, 'pod→pod')),
+/** legend explains a cell, or round trips of a kind where heat names one, and how a group is filled. */
+export function legend(root, palette, heat, groups) {
+  show(root, `${heat} ${groups}`, () => [
+    el('span', { class: 'cellnames' }, sample(palette, 56, 'A cell: above host to host and host to pod, below pod to host and pod to pod'),
+      el('span', { class: 'q hh' }, 'host→host'), el('span', { class: 'q hp' }, 'host→pod'), el('span', { class: 'q ph' }, 'pod→host'), el('span', { class: 'q pp' }, 'pod→pod')),
     heat >= 0 && ramp(palette),
     el('span', { class: 'signs' }, ['ok', 'degraded', 'failing', 'unknown'].map(s => el('span', {}, mark(s), s))),
+    groups && heat < 0 && el('span', { class: 'filled' },
+      sample(palette, 40, 'A quadrant of a group, filled from below: a quarter failing, above it a quarter unknown, the rest ok', FILLED),
+      'A group (▸): each quadrant is filled from below by the share of its paths in each state; here a quarter fails, a quarter is unknown, half is ok. What is rare is drawn larger than it is.'),
     el('span', { class: 'hint' }, 'Row: who sends. Column: who receives. Click a cell for its four paths. Ctrl + wheel or pinch zooms, drag pans.')].filter(Boolean));
+}
+
+const FILLED = Array(4).fill([2, 1, 0, 1, 0]);
+
+/** sample draws a cell of a size in CSS pixels. */
+function sample(palette, side, label, sum) {
+  const scale = devicePixelRatio || 1, canvas = el('canvas', { class: 'sample', role: 'img', 'aria-label': label, width: side * scale, height: side * scale });
+  palette.draw(canvas.getContext('2d'), 0, -1, side * scale, false, sum);
+  return canvas;
 }
 
 /** ramp explains the colours of round trips. */
