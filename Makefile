@@ -108,7 +108,8 @@ fuzz: ## every fuzz function for FUZZTIME
 
 .PHONY: lab
 lab: ## a cluster network of LAB_NODES nodes until Ctrl-C (root)
-	go run ./test/lab/cmd/lab -nodes $(LAB_NODES)
+	@mkdir -p bin && go build -o bin/lab ./test/lab/cmd/lab
+	bin/lab -nodes $(LAB_NODES)
 
 .PHONY: demo
 demo: build ## a small mesh on this machine for DEMO_SECONDS

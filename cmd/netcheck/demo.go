@@ -69,11 +69,12 @@ func demo(ctx context.Context, out io.Writer, p *progress) (err error) {
 	}
 	s.progress = p
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.play(ctx, out); err != nil {
-		return err
-	}
+	err = s.play(ctx, out)
 	if ctx.Err() != nil {
-		return nil
+		return nil // what was cut short may have failed; what it broke ends with the stage
+	}
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(out, `
 The mesh goes on running. Open http://%[1]s/ in a browser, or try, in another terminal:

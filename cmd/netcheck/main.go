@@ -28,7 +28,7 @@ func main() {
 	kube.RouteLogs(slog.New(slog.DiscardHandler)) // what a person can use of it is in our errors
 	root, end := rootAt(filepath.Base(os.Args[0]), os.Getenv, time.Now)
 	root.SetArgs(os.Args[1:])
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root)
 	end()
 	stop()
 	status, said := exitStatus(err)
@@ -36,6 +36,22 @@ func main() {
 		fmt.Fprintf(os.Stderr, "netcheck: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	os.Exit(status)
+}
+
+// execute runs the command line. Of a command that does not exist it says which do.
+func execute(ctx context.Context, root *cobra.Command) error {
+	root.DisableSuggestions = true // the list says more, in one line
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil || cmd != root || !strings.HasPrefix(err.Error(), "unknown command") {
+		return err
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
+			names = append(names, c.Name())
+		}
+	}
+	return &cli.UsageError{Err: fmt.Errorf("%w: want one of %s", err, strings.Join(names, ", "))}
 }
 
 // rootAt builds the commands, with a clock. What they opened is ended by end.

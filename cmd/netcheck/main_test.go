@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"flag"
@@ -186,7 +187,7 @@ func typedAs(program string, getenv func(string) string, now func() time.Time, a
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&out)
-	err := root.Execute()
+	err := execute(context.Background(), root)
 	status, said := exitStatus(err)
 	if said {
 		fmt.Fprintf(&out, "netcheck: %v\n", err)
@@ -333,7 +334,8 @@ func TestErrorsAreOneClearLine(t *testing.T) {
 		"pairs --server http://u:p@[::1":    `--server "…@[::1": want a URL such as`,
 		"pairs --server-ca /nowhere":        "--server-ca: open /nowhere",
 		"watch --every 1ms":                 "--every 1ms: want at least 100ms",
-		"frobnicate":                        `unknown command "frobnicate"`,
+		"frobnicate":                        `unknown command "frobnicate" for "netcheck": want one of check, completion, demo, explain, findings, help, history, matrix, pairs, watch` + "\n",
+		"pairz":                             `unknown command "pairz" for "netcheck": want one of check, `,
 		"pairs --server http://u:p@127.1:1": "http://u:xxxxx@127.1:1: ",
 	} {
 		status, out := w.types(strings.Fields(args)...)
