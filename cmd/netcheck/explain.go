@@ -54,7 +54,11 @@ func newExplain(s *asker, o *output) *cobra.Command {
 			if o.form == formCSV {
 				return pairTable(pairs).print(o, "")
 			}
-			return o.lines(explainText(&e, pairs, o.form == formWide))
+			trips := ""
+			if e.Node == "" {
+				trips = tripsOf(cmd.Context(), s, query)
+			}
+			return o.lines(explainText(&e, pairs, trips, o.form == formWide))
 		},
 	}
 	o.flags(cmd)
@@ -62,8 +66,8 @@ func newExplain(s *asker, o *output) *cobra.Command {
 }
 
 // explainText lays an explanation out as an expert would: the verdict, the paths, what stands out,
-// and what was looked at and is well.
-func explainText(e *api.Explanation, pairs []client.Pair, wide bool) string {
+// and what was looked at and is well. The trips are as tripsText lays them out.
+func explainText(e *api.Explanation, pairs []client.Pair, trips string, wide bool) string {
 	var b strings.Builder
 	about := e.Node
 	if about == "" {
@@ -84,6 +88,7 @@ func explainText(e *api.Explanation, pairs []client.Pair, wide bool) string {
 	explainAgents(&b, e)
 	explainCounts(&b, e)
 	explainPaths(&b, e, pairs, wide)
+	b.WriteString(trips)
 	explainEvidence(&b, e)
 	return b.String()
 }

@@ -45,6 +45,7 @@ type world struct {
 	url     string
 	matrix  *mesh.Matrix
 	history *history.History
+	trips   *mesh.Trips
 	agents  []mesh.Agent
 	table   *mesh.Table
 	row     uint64
@@ -55,7 +56,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, matrix: mesh.NewMatrix(), now: epoch}
+	w := &world{t: t, matrix: mesh.NewMatrix(), trips: &mesh.Trips{}, now: epoch}
 	registry := mesh.NewRegistry(time.Hour, time.Hour)
 	for i := 1; i <= 3; i++ {
 		for n := range mesh.Network(mesh.Networks) {
@@ -75,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	if w.history, err = history.Open(history.Config{Log: &store.MemoryLog{}, MaxBytes: 1 << 20, MaxAge: time.Hour, Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := api.New(api.Config{Store: store.NewMemory(), Matrix: w.matrix, Auth: api.AuthNone, Log: quiet, Now: w.clock, History: w.history,
+	s, err := api.New(api.Config{Store: store.NewMemory(), Matrix: w.matrix, Auth: api.AuthNone, Log: quiet, Now: w.clock, History: w.history, Trips: w.trips,
 		Roster: func() *mesh.Roster { return roster }, Findings: func() []diagnose.Finding { w.mu.Lock(); defer w.mu.Unlock(); return w.open }})
 	if err != nil {
 		t.Fatal(err)
