@@ -24,8 +24,7 @@ func TestTwoFaultsAtOnce(t *testing.T) {
 	c := start(t, lab.Config{Nodes: pairNodes}, trial())
 	located, named, clean := 0, 0, 0
 	for range pairs {
-		a, b := pickPair()
-		scores := judgeBoth(t, c, a, b)
+		scores := judgePair(t, c)
 		if scores[0].located && scores[1].located {
 			located++
 		}
@@ -42,6 +41,22 @@ func TestTwoFaultsAtOnce(t *testing.T) {
 	t.Logf("TABLE two faults at once: %d pairs, both located %d, both named %d, nothing wrong said %d", pairs, located, named, clean)
 }
 
+// judgePair judges two faults that can be made at once: of some the second finds no more what it would
+// break. More than a few of those in a row are no chance.
+func judgePair(t *testing.T, c *cluster.Cluster) [2]score {
+	t.Helper()
+	for range 10 {
+		a, b := pickPair()
+		s, err := judgeBoth(t, c, a, b)
+		if err == nil {
+			return s
+		}
+		t.Logf("NO PAIR %s and %s cannot be made together, another is chosen: %v", a.fault, b.fault, err)
+	}
+	t.Fatal("ten pairs of faults in a row cannot be made together")
+	return [2]score{}
+}
+
 // pickPair chooses two different faults that have a place: one in the middle of the network hides
 // what lies behind it.
 func pickPair() (a, b *verdict) {
@@ -53,8 +68,9 @@ func pickPair() (a, b *verdict) {
 	}
 }
 
-// judgeBoth is judge for two faults; what is wrong is in the first score.
-func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score) {
+// judgeBoth is judge for two faults; what is wrong is in the first score. When the second cannot be made
+// beside the first, it heals that one and says why.
+func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score, err error) {
 	t.Helper()
 	nodes := shuffled(c.Lab.Nodes())
 	home := c.Lab.ServerPod().Node
@@ -66,7 +82,11 @@ func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score) {
 	var heal [2]func()
 	heal[0] = breakIt(t, c, a, at[0])
 	time.Sleep(2 * time.Second)
-	heal[1] = breakIt(t, c, b, at[1])
+	if heal[1], err = inject(t, c, b, at[1]); err != nil {
+		heal[0]()
+		awaitQuiet(t, c, func() {})
+		return s, err
+	}
 	began := time.Now()
 	var wrong []string
 	var end time.Time
@@ -92,17 +112,24 @@ func judgeBoth(t *testing.T, c *cluster.Cluster, a, b *verdict) (s [2]score) {
 	}
 	heal[1]()
 	heal[0]()
-	for began := time.Now(); !quietNow(t, c) && time.Since(began) < patience; pause(t.Context()) {
-		take(0)
-	}
-	awaitAllOK(t, c)
+	awaitQuiet(t, c, func() { take(0) })
 	s[0].wrong = wrong
 	t.Logf("VERDICT %s at %v and %s at %v: located %v %v named %v %v wrong %d, broken at %s", a.fault, at[0], b.fault, at[1],
 		s[0].located, s[1].located, s[0].caused, s[1].caused, len(wrong), began.UTC().Format("15:04:05"))
 	for _, w := range wrong {
 		t.Logf("  wrong: %s", w)
 	}
-	return s
+	return s, nil
+}
+
+// awaitQuiet waits until nothing is found any more and all paths are ok, and calls meanwhile for each look
+// until then.
+func awaitQuiet(t *testing.T, c *cluster.Cluster, meanwhile func()) {
+	t.Helper()
+	for began := time.Now(); !quietNow(t, c) && time.Since(began) < patience; pause(t.Context()) {
+		meanwhile()
+	}
+	awaitAllOK(t, c)
 }
 
 // fits reports whether a finding is what the fault must be called, at its place.

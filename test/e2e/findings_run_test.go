@@ -116,34 +116,40 @@ func (s *score) take(v *verdict, f *finding, nodes []int, after time.Duration) {
 // quietNow reports whether nothing is found.
 func quietNow(t *testing.T, c *cluster.Cluster) bool { return len(findings(t, c)) == 0 }
 
-// breakIt injects the fault; what is returned heals it.
+// breakIt injects the fault, which must succeed where nothing else is broken; what is returned heals it.
 func breakIt(t *testing.T, c *cluster.Cluster, v *verdict, nodes []int) func() {
+	t.Helper()
+	heal, err := inject(t, c, v, nodes)
+	if err != nil && os.Getenv("NETCHECKER_MODE") != "" {
+		t.Skip(err) // of a tunnel that is not there
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return heal
+}
+
+// inject is breakIt that returns its error; then nothing is broken that was not before.
+func inject(t *testing.T, c *cluster.Cluster, v *verdict, nodes []int) (func(), error) {
 	t.Helper()
 	k := nodes[0]
 	switch v.fault {
 	case "agent-dead":
 		c.KillAgent(k, mesh.Pod)
-		return func() { restart(t, c, k, mesh.Pod) }
+		return func() { restart(t, c, k, mesh.Pod) }, nil
 	case "host-agent-dead":
 		c.KillAgent(k, mesh.Host)
-		return func() { restart(t, c, k, mesh.Host) }
+		return func() { restart(t, c, k, mesh.Host) }, nil
 	case "agent-hung":
-		wake, err := c.FreezeAgent(k, mesh.Pod)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return wake
+		return c.FreezeAgent(k, mesh.Pod)
 	}
 	args := slices.Clone(nodes[:v.args])
 	if v.fault == "fw-agent-port" {
 		args = append(args, 8095)
 	}
 	heal, err := c.Lab.Inject(t.Context(), v.fault, args...)
-	if err != nil && os.Getenv("NETCHECKER_MODE") != "" {
-		t.Skip(err) // of a tunnel that is not there
-	}
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	return func() {
 		if err := heal(); err != nil {
@@ -153,7 +159,7 @@ func breakIt(t *testing.T, c *cluster.Cluster, v *verdict, nodes []int) func() {
 			restart(t, c, k, mesh.Pod)
 			restart(t, c, k, mesh.Host)
 		}
-	}
+	}, nil
 }
 
 func restart(t *testing.T, c *cluster.Cluster, i int, network mesh.Network) {
