@@ -12,7 +12,8 @@ type RowAnswer struct {
 	Roster RosterChanges `json:"roster"`
 	// Zones holds the zones of nodes that became known or changed after the agent's version.
 	Zones map[string]string `json:"zones,omitempty"`
-	// Services is the whole list of services to probe, null when it has not changed since the agent's version.
+	// Services is the whole list of services that this server names, null when it has not changed since the
+	// agent's version or is not known.
 	Services *[]ServiceTarget `json:"services,omitempty"`
 	// State is the state of the whole matrix, at most a second old.
 	State string `json:"state"`

@@ -19,7 +19,7 @@ type newsLog struct {
 	items    map[newsKey]*newsItem
 	order    []*newsItem // by version
 	services []ServiceTarget
-	servedAt uint64
+	servedAt uint64 // 0 while nobody has said which there are
 }
 
 type newsKey struct {
@@ -123,7 +123,7 @@ func (n *newsLog) since(have uint64) (out RowAnswer) {
 			out.Zones[item.key.name] = item.zone
 		}
 	}
-	if n.servedAt > have || out.Roster.Full {
+	if n.servedAt > have || out.Roster.Full && n.servedAt != 0 {
 		list := append([]ServiceTarget{}, n.services...)
 		out.Services = &list
 	}
@@ -148,13 +148,14 @@ func (s *Server) SetZones(zones map[string]string) {
 	}
 }
 
-// SetServices tells which services agents probe, at most MaxServices of them.
+// SetServices tells which services agents probe, at most MaxServices of them. Until it is called they are
+// told nothing, and go on with those that they know.
 func (s *Server) SetServices(services []ServiceTarget) {
 	n := &s.news
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	services = services[:min(len(services), MaxServices)]
-	if slices.Equal(n.services, services) {
+	if n.servedAt != 0 && slices.Equal(n.services, services) {
 		return
 	}
 	n.version++

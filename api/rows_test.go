@@ -266,6 +266,27 @@ func TestAnAnswerTellsWhatTheAgentHasNotHeard(t *testing.T) {
 	}
 }
 
+func TestNobodyIsToldOfNoServicesBeforeItIsKnown(t *testing.T) {
+	f := serve(t, nil)
+	c := newCluster(t, 2)
+	f.setRoster(c.registry.Roster())
+	told := func() *[]api.ServiceTarget {
+		t.Helper()
+		status, body := f.post(rowPath(c.agents[0])+"?roster=0", string(c.encode(c.row(c.agents[0], nil), true)))
+		if status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		return answerOf(t, body).Services
+	}
+	if got := told(); got != nil {
+		t.Errorf("told %+v", *got)
+	}
+	f.server.SetServices(nil)
+	if got := told(); got == nil || len(*got) != 0 {
+		t.Errorf("told %v, want that there is none", got)
+	}
+}
+
 func formatUint(v uint64) string {
 	b, _ := json.Marshal(v)
 	return string(b)

@@ -27,6 +27,8 @@ type serverState struct {
 	knows mesh.TableHash
 	// evidence is the last that the server took.
 	evidence *probe.Snapshot
+	// services are those that the server last named, nil while it has named none or more.
+	services *[]api.ServiceTarget
 }
 
 // servers are the addresses to post to: every server that gossip hears; where it hears none, or none
@@ -154,6 +156,27 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 	_ = g.Wait() // nothing returns an error
 	a.unheard.Store(!taken.Load())
 	a.serverStates = states
+	if targets, known := watched(a.cfg.Services, servers, states); known {
+		a.watch.SetTargets(targets)
+	}
+}
+
+// watched are the services to probe: one's own, and after them those that the servers name, each for itself.
+// A server that names none takes nothing from what another named. While none of them has said anything,
+// nothing is known.
+func watched(own []service.Target, servers []string, states map[string]*serverState) (targets []service.Target, known bool) {
+	targets = slices.Clone(own)
+	for _, at := range slices.Sorted(slices.Values(servers)) { // of two with one name always the same counts
+		list := states[at].services
+		if list == nil {
+			continue
+		}
+		known = true
+		for _, t := range *list {
+			targets = append(targets, service.Target{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
+		}
+	}
+	return targets, known
 }
 
 // postRow posts the row to one server and reports whether that took it.
@@ -177,6 +200,9 @@ func (a *Agent) postRow(ctx context.Context, at string, s *serverState, peers []
 		s.evidence = row.Evidence
 	}
 	s.roster = answer.Roster.Version
+	if answer.Services != nil {
+		s.services = answer.Services
+	}
 	a.learn(answer)
 	return true
 }
@@ -206,13 +232,6 @@ func (a *Agent) learn(answer *api.RowAnswer) {
 		if err := a.gossip.UpdateSelf(self); err != nil {
 			a.log.Warn("zone not taken", "zone", zone, "error", err)
 		}
-	}
-	if answer.Services != nil {
-		targets := a.cfg.Services
-		for _, t := range *answer.Services {
-			targets = append(targets[:len(targets):len(targets)], service.Target{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
-		}
-		a.watch.SetTargets(targets)
 	}
 }
 

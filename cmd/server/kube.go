@@ -32,6 +32,8 @@ type kubernetes struct {
 	leaving atomic.Pointer[map[string]time.Time]
 	// last holds, by key, who was in the roster; followRoster alone touches it.
 	last map[mesh.Key]mesh.Member
+	// served says that agents have been told services; tell alone touches it.
+	served bool
 
 	mu      sync.Mutex // guards what Expected derives from the pods
 	from    []kube.Pod
@@ -144,7 +146,11 @@ func (k *kubernetes) follow(ctx context.Context, s *Server, face *api.Server) er
 }
 
 func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
-	face.SetServices(k.services(s))
+	// That there is none is no news before there was one: the API server may not have answered yet.
+	if list := k.services(s); len(list) > 0 || k.served {
+		face.SetServices(list)
+		k.served = true
+	}
 	nodes, current, err := k.cluster.Nodes()
 	if err == nil {
 		zones, facts := make(map[string]string, len(nodes)), make(map[string]diagnose.NodeFacts, len(nodes))

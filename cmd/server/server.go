@@ -229,7 +229,9 @@ func (s *Server) face(kept api.Store) (*api.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	face.SetServices(serviceTargets(s.cfg.Services))
+	if s.kube.cluster == nil { // else Kubernetes says the rest
+		face.SetServices(serviceTargets(s.cfg.Services))
+	}
 	face.Mount("/metrics", metrics.Server(face, s.cfg.Version, s.cfg.PairMetricsNodes))
 	page, err := web.Handler()
 	if err != nil {
