@@ -17,9 +17,10 @@ const (
 	// alarmGap parts the last probe of a target from the one that it is sent for another's doubt.
 	alarmGap = 500 * time.Millisecond
 	// maxExtra bounds the probes of a target that follow a regular one before the next: all agents of a
-	// mesh see a server's trouble at once, and what they ask besides must not make it worse. It is enough
-	// for an alarm or two, and to confirm a doubt.
-	maxExtra = 4
+	// mesh see a server's trouble at once, and what they ask besides must not make it worse. It is what an
+	// outage between two regular probes takes: an alarm and two that confirm it, the alarm at its end and
+	// one that confirms that. With less, what has come back waits for its regular probe.
+	maxExtra = 5
 	// maxInFlight bounds the probes of one target under way, so that a dead one with a long limit
 	// does not take all of Width.
 	maxInFlight = 4

@@ -25,8 +25,8 @@ const (
 // answers tens of thousands a second on one core.
 //
 // That is the regular beat. Doubts and alarms add at most maxExtra probes to each: whatever goes wrong, and
-// for however long, a target gets at most five times as many in an interval, 2,000 a second on average, and a
-// DNS server of four targets 8,000. What stays slow or down gets the regular ones; where a tenth of all packets
+// for however long, a target gets at most six times as many in an interval, 2,400 a second on average, and a
+// DNS server of four targets 9,600. What stays slow or down gets the regular ones; where a tenth of all packets
 // is lost it is two to three times as many.
 //
 // The interval is doubled, and not stretched evenly, so that a roster which grows node by node does not shift

@@ -33,7 +33,7 @@ func TestLastingTroubleIsNotAskedAfterForEver(t *testing.T) {
 		{"a tenth of all is lost", targets, lossy(0.1), 3, 3},
 		{"half of one is lost", 1, lossy(0.5), 2.5, 5},
 		{"half of all is lost", targets, lossy(0.5), 5, 5},
-		{"every other one is refused", 2, alternating, 2.5, 5},
+		{"every other one is refused", 2, alternating, 2.5, 6},
 	} {
 		for _, interval := range []time.Duration{DefaultInterval, 32 * time.Second} {
 			t.Run(fmt.Sprintf("%s, %v", c.says, interval), func(t *testing.T) {
