@@ -25,7 +25,8 @@ func (b *bench) nic() bool {
 	if l == nil {
 		l = s.Link(name)
 	}
-	if l == nil || b.d.cells.at(hh, out) == good { // what was read before it came up again
+	heard := b.d.cells.known[hh][out] > 0
+	if l == nil || heard && b.d.cells.at(hh, out) != broken { // what was read before it came up again
 		return false
 	}
 	b.d.detail.dev = l.Name
