@@ -339,3 +339,42 @@ func TestAnInterfaceThatWasDownIsNoFaultOnceItIsUp(t *testing.T) {
 		}
 	}
 }
+
+// In a big mesh rows come every 15 s unless something changes, so that the last one of a node that died is
+// still young when all others have lost it. What it said of the node's own paths was before that.
+func TestTheLastRowOfADeadNodeIsNotBelieved(t *testing.T) {
+	const k = 4
+	for name, c := range map[string]struct {
+		fault fault
+		kinds []Kind
+		last  Kind
+		cause Cause
+	}{
+		"node": {fault{
+			path:   func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, k) },
+			silent: func(at place) bool { return at.node == k },
+		}, []Kind{NodeUnreachable, NodeDown}, NodeDown, CauseUnknown},
+		"host agent": {fault{
+			path: func(from, to place) (effect, bool) {
+				return effect{fails: notPing, code: probe.CodeRefused, forth: true}, to == place{k, mesh.Host}
+			},
+			silent: func(at place) bool { return at == place{k, mesh.Host} },
+		}, []Kind{AgentDown}, AgentDown, ProcessDown},
+		"firewall": {fault{
+			path: func(from, to place) (effect, bool) {
+				return dies(true, false), touches(from, to, k) && to.node == k || from.node != k && to == place{k, mesh.Host}
+			},
+		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 12, nil)
+			w.interval = 15 * time.Second
+			w.start()
+			w.inject(c.fault)
+			for _, wrong := range w.check(w.run(20*time.Second), truth{kind: c.last, cause: c.cause, nodes: []int{k}}) {
+				t.Error(wrong)
+			}
+			w.onlyEver(c.kinds...)
+		})
+	}
+}

@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"time"
+
 	"netchecker/mesh"
 	"netchecker/probe"
 )
@@ -21,6 +23,8 @@ type reading struct {
 	dir        direction
 	confidence float64
 	unsure     bool // what tells a dead agent from a broken path is not known yet
+	// news is how long after its beginning the node's own agents must have told of the trouble.
+	news       time.Duration
 	eliminated bool // the cause is what remains, nothing shows it
 	shown      bool // the cause is shown by evidence, or by who answers
 	alone      bool // nobody but the node itself reports
@@ -48,14 +52,8 @@ func (p *picture) read(s *suspect) reading {
 		r.network = "host"
 	}
 	if s.scope == ScopeNode {
+		r.hear(p)
 		r.shape = shapeOf(&s.cells)
-		for n := range r.quietAgents {
-			if at := p.nodes[s.node].agent[n]; at >= 0 {
-				state, _ := p.view.Reported(int(at))
-				r.quietAgents[n] = state == mesh.ReportStale || state == mesh.ReportAbsent
-				r.lateAgents[n] = !p.speaks[at]
-			}
-		}
 	}
 	r.confidence = confidence(s)
 	switch s.class {
@@ -75,6 +73,42 @@ func (p *picture) read(s *suspect) reading {
 	}
 	return r
 }
+
+// hear notes which agents of a node say nothing, or nothing new: in a big mesh rows are up to 15 s apart
+// while nothing changes, and the last one of a node that died is still young when the others have lost
+// it. If all that lead to the node fail, what such a row said of its own paths was before that.
+func (r *reading) hear(p *picture) {
+	began, _ := r.suspect.facts.began()
+	before := r.cells
+	for n := range r.quietAgents {
+		at := p.nodes[r.node].agent[n]
+		if at < 0 {
+			continue
+		}
+		state, last := p.view.Reported(int(at))
+		r.quietAgents[n] = state == mesh.ReportStale || state == mesh.ReportAbsent
+		r.lateAgents[n] = !p.speaks[at]
+		if r.class != dead || state != mesh.Reporting || last.After(began) {
+			continue
+		}
+		r.lateAgents[n] = true
+		row, _ := p.view.RowOf(int(at))
+		r.news = min(row.Interval*5/2, row.Interval/5+newsTime)
+		r.quietAgents[n] = p.view.Generated.Sub(began) > r.news
+		for k := range mesh.PathKind(mesh.PathKinds) {
+			if from, _ := k.Ends(); from == mesh.Network(n) {
+				before.bad[k][out], before.known[k][out] = 0, 0
+			}
+		}
+	}
+	if before != r.cells && shapeOf(&before) == shapeCut {
+		r.cells = before
+	}
+}
+
+// newsTime is how long an agent may take, beyond the pause between two rows, until a row tells of what
+// changed: it must have noticed, and the row must have found a way.
+const newsTime = 6 * time.Second
 
 // confidence grows with witnesses: with fewer than three it is low.
 func confidence(s *suspect) float64 {

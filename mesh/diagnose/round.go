@@ -37,8 +37,8 @@ type candidate struct {
 	class class
 	// hold is how long it must last before it is said.
 	hold time.Duration
-	// wait says that what is needed to tell two kinds apart will come soon.
-	wait bool
+	// wait is how much longer what is needed to tell two kinds apart may take to come.
+	wait time.Duration
 	// proof ranks what the cause rests on: 0 for nothing, 1 for elimination, 2 for evidence.
 	proof int
 	nodes []string
@@ -166,7 +166,12 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 		c.proof = 2
 	}
 	c.hold = holdOf(d)
-	c.wait = d.unsure || d.kind == NodeUnreachable && !r.aliveSince(p, d)
+	switch {
+	case d.unsure && d.shape != shapeCut:
+		c.wait = max(longPatience, d.news)
+	case d.unsure, d.kind == NodeUnreachable && !r.aliveSince(p, d):
+		c.wait = longPatience
+	}
 	if c.proof < 2 {
 		c.Confidence = max(c.Confidence-0.1, 0.1)
 	}

@@ -194,7 +194,7 @@ func (t *Tracker) take(c *candidate) {
 func (t *Tracker) open(k *track) {
 	age := t.now.Sub(k.appeared)
 	settled := t.now.Sub(t.changed) >= calm
-	if age < k.hold || !settled && age < k.hold+patience || k.wait && age < k.hold+longPatience {
+	if age < k.hold || !settled && age < k.hold+patience || age < k.hold+k.wait {
 		return
 	}
 	k.opened, k.peak = t.now, k.weight

@@ -80,6 +80,7 @@ type world struct {
 	hurt               []int // nodes that they tell of besides
 	facts              map[string]NodeFacts
 	leaving            map[string]bool
+	interval           time.Duration // that the rows state; 0 for a second
 }
 
 func newWorld(t testing.TB, n int, names func(i int) string) *world {
@@ -228,7 +229,7 @@ func (w *world) row(at place) *mesh.Row {
 	a := w.agents[at]
 	w.seq++
 	r := mesh.NewRow(a, w.table)
-	r.Sequence, r.Interval = w.seq, time.Second
+	r.Sequence, r.Interval = w.seq, max(w.interval, time.Second)
 	index := map[mesh.Key]place{}
 	for p, other := range w.agents {
 		index[other.Key] = p
