@@ -28,7 +28,7 @@ const (
 	// retryDirect is how often a broken direct way is tried.
 	retryDirect = 5 * time.Second
 	// maxRelays is how many peers are asked.
-	maxRelays = 3
+	maxRelays = 6
 )
 
 func rowInterval(nodes int) time.Duration {
