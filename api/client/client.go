@@ -57,7 +57,7 @@ type Client struct {
 type server struct {
 	// directAfter is when the direct way, which last failed, is worth a try again; zero while it works.
 	directAfter time.Time
-	// peer is the one that relayed last, "" when none did.
+	// peer is the one that relayed last, "" when none did; it may have failed since.
 	peer string
 	// unfit are the peers that lately could not relay, and until when they are asked last.
 	unfit map[string]time.Time
@@ -75,8 +75,9 @@ const (
 	retryDirect = 5 * time.Second
 	// retryRows is how often a server of the original kind is asked whether it takes rows by now.
 	retryRows = time.Minute
-	// retryUnfit is how long a peer that could not relay is asked after the others.
-	retryUnfit = 15 * time.Second
+	// retryUnfit is how long a peer that could not relay is asked after the others, retryPeer one that
+	// could until then: one reset of its connection makes no other peer any better.
+	retryUnfit, retryPeer = 15 * time.Second, 2 * time.Second
 	// maxRelays is how many peers one message is handed to. Those that know that they have no way
 	// either say so at once.
 	maxRelays = 6

@@ -271,7 +271,24 @@ func TestAmongPeersThatAreCutOffTooTheOneThatIsNotIsFoundAndKept(t *testing.T) {
 			t.Errorf("peer %d was asked %d times", i, got.Refused)
 		}
 	}
-	if got := relays[7].Stats(); got.Done != 8 {
+	mend := breakWay(t, relays[7].Client(), at, false)
+	relays[7].Client().Close()
+	if _, _, err := post(t, c, at, peers, 10); err == nil {
+		t.Error("delivered while nobody reached the server")
+	}
+	mend()
+	relays[7].Client().Forget(at)
+	for began, sequence := time.Now(), uint64(11); ; sequence++ { // it is not forgotten for that
+		_, way, err := post(t, c, at, peers, sequence)
+		if err == nil && way.Via == peers[7] {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("after one failure of the peer that relayed: %s %v", way, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if got := relays[7].Stats(); got.Done != 9 {
 		t.Errorf("%+v", got)
 	}
 }

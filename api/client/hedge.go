@@ -94,15 +94,17 @@ func (c *Client) ways(to string, peers []string) (out []string) {
 
 // relays are the peers that a message is handed to, in order.
 func (s *server) relays(peers []string, now time.Time) (out []string) {
-	if slices.Contains(peers, s.peer) {
-		out = append(out, s.peer)
+	first := ""
+	if slices.Contains(peers, s.peer) && !now.Before(s.unfit[s.peer]) {
+		first = s.peer
+		out = append(out, first)
 	}
 	for _, last := range []bool{false, true} {
 		for _, peer := range peers {
 			if len(out) >= maxRelays {
 				return out
 			}
-			if peer != s.peer && now.Before(s.unfit[peer]) == last {
+			if peer != first && now.Before(s.unfit[peer]) == last {
 				out = append(out, peer)
 			}
 		}
@@ -140,13 +142,14 @@ func (c *Client) broke(to, via string) {
 			s.directAfter = time.Now().Add(retryDirect)
 			return
 		}
+		pause := retryUnfit
 		if s.peer == via {
-			s.peer = ""
+			pause = retryPeer
 		}
 		if s.unfit == nil || len(s.unfit) >= maxUnfit {
 			s.unfit = map[string]time.Time{}
 		}
-		s.unfit[via] = time.Now().Add(retryUnfit)
+		s.unfit[via] = time.Now().Add(pause)
 	})
 }
 
