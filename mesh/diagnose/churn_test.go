@@ -351,6 +351,7 @@ func TestAnInterfaceThatWasDownIsNoFaultOnceItIsUp(t *testing.T) {
 // still young when all others have lost it. What it said of the node's own paths was before that.
 func TestTheLastRowOfADeadNodeIsNotBelieved(t *testing.T) {
 	const k = 4
+	var w *world
 	for name, c := range map[string]struct {
 		fault fault
 		kinds []Kind
@@ -372,13 +373,20 @@ func TestTheLastRowOfADeadNodeIsNotBelieved(t *testing.T) {
 				return dies(true, false), touches(from, to, k) && to.node == k || from.node != k && to == place{k, mesh.Host}
 			},
 		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop},
+		// Its node notices nothing by itself and tells what it always does, when that is due.
+		"firewall that rejects": {fault{
+			path: func(from, to place) (effect, bool) {
+				return effect{fails: notPing, code: probe.CodeRefused, forth: true}, to == place{k, mesh.Host}
+			},
+			silent: func(at place) bool { return at.node == k && w.now.Sub(w.since) < 14*time.Second },
+		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, 12, nil)
+			w = newWorld(t, 12, nil)
 			w.interval = 15 * time.Second
 			w.start()
 			w.inject(c.fault)
-			for _, wrong := range w.check(w.run(20*time.Second), truth{kind: c.last, cause: c.cause, nodes: []int{k}}) {
+			for _, wrong := range w.check(w.run(30*time.Second), truth{kind: c.last, cause: c.cause, nodes: []int{k}}) {
 				t.Error(wrong)
 			}
 			w.onlyEver(c.kinds...)

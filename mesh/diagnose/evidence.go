@@ -41,8 +41,8 @@ func (r *round) explain(p *picture, d *reading) {
 		}
 	}
 	if d.cause == HostFirewallDrop && d.eliminated {
-		_, at := b.snapshot(d.node, mesh.Host)
-		d.unsure = d.unsure || !at.After(b.began.Add(time.Second)) // only the node knows whether it rejects
+		s, at := b.snapshot(d.node, mesh.Host)
+		d.unsure = d.unsure || s != nil && !at.After(b.began.Add(time.Second)) // only the node knows whether it rejects
 	}
 }
 

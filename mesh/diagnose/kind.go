@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"slices"
 	"time"
 
 	"netchecker/mesh"
@@ -22,7 +23,7 @@ type reading struct {
 	shape      shape
 	dir        direction
 	confidence float64
-	unsure     bool // what tells a dead agent from a broken path is not known yet
+	unsure     bool // what tells this kind or cause from another has not been told yet
 	// news is how long after its beginning the node's own agents must have told of the trouble.
 	news       time.Duration
 	eliminated bool // the cause is what remains, nothing shows it
@@ -59,6 +60,9 @@ func (p *picture) read(s *suspect) reading {
 	switch s.class {
 	case dead:
 		r.readDead()
+		if s.scope == ScopeCluster && r.kind == PodIngressBlocked {
+			r.unsure = s.cells.known[hp][out] == 0 && p.hosts() // none of them is heard yet
+		}
 	case big:
 		r.readBig()
 	case conn:
@@ -74,12 +78,18 @@ func (p *picture) read(s *suspect) reading {
 	return r
 }
 
+// hosts reports whether there are agents of the host network.
+func (p *picture) hosts() bool {
+	return slices.ContainsFunc(p.nodes, func(n node) bool { return n.agent[mesh.Host] >= 0 })
+}
+
 // hear notes which agents of a node say nothing, or nothing new: in a big mesh rows are up to 15 s apart
 // while nothing changes, and the last one of a node that died is still young when the others have lost
 // it. If all that lead to the node fail, what such a row said of its own paths was before that.
 func (r *reading) hear(p *picture) {
 	began, _ := r.suspect.facts.began()
 	before := r.cells
+	var old [mesh.Networks]time.Duration // the intervals of those who have told nothing since
 	for n := range r.quietAgents {
 		at := p.nodes[r.node].agent[n]
 		if at < 0 {
@@ -93,21 +103,32 @@ func (r *reading) hear(p *picture) {
 		}
 		r.lateAgents[n] = true
 		row, _ := p.view.RowOf(int(at))
-		r.news = min(row.Interval*5/2, row.Interval/5+newsTime)
-		r.quietAgents[n] = p.view.Generated.Sub(began) > r.news
+		old[n] = row.Interval
 		for k := range mesh.PathKind(mesh.PathKinds) {
 			if from, _ := k.Ends(); from == mesh.Network(n) {
 				before.bad[k][out], before.known[k][out] = 0, 0
 			}
 		}
 	}
-	if before != r.cells && shapeOf(&before) == shapeCut {
+	cut := shapeOf(&before) == shapeCut
+	if cut {
 		r.cells = before
+	}
+	for n, interval := range old {
+		if interval == 0 {
+			continue
+		}
+		soon := interval // nothing that the agent itself notices need be wrong
+		if cut {
+			soon = interval / 5
+		}
+		r.news = min(interval*5/2, soon+newsTime)
+		r.quietAgents[n] = r.quietAgents[n] || p.view.Generated.Sub(began) > r.news
 	}
 }
 
-// newsTime is how long an agent may take, beyond the pause between two rows, until a row tells of what
-// changed: it must have noticed, and the row must have found a way.
+// newsTime is how long a row that is due, or that tells of what changed, may take: its agent must have
+// noticed, and the row must have found a way. Changes are at least a fifth of the interval apart.
 const newsTime = 6 * time.Second
 
 // confidence grows with witnesses: with fewer than three it is low.
@@ -199,7 +220,6 @@ func (r *reading) readCluster() {
 		r.kind, r.cause, r.eliminated = OverlayBroken, VXLANBlocked, true
 	case podNet:
 		r.kind, r.cause, r.eliminated = PodIngressBlocked, PolicyOrFilter, true
-		r.unsure = r.cells.known[hp][out] == 0 // no host agent is heard yet
 	default:
 		r.kind = PodEgressBlocked
 	}
