@@ -42,11 +42,14 @@ func (l *layout) translation(t *Table) *translation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	tr := l.moved[t.hash]
-	if tr == nil {
-		if l.moved == nil || len(l.moved) >= maxTables { // no more than of tables are kept
-			l.moved = map[TableHash]*translation{}
-		}
-		tr = l.translate(t)
+	if tr != nil {
+		return tr
+	}
+	tr = l.translate(t)
+	if l.moved == nil {
+		l.moved = map[TableHash]*translation{}
+	}
+	if len(l.moved) < maxTables { // no more than of tables are kept, and those that are kept go on to serve
 		l.moved[t.hash] = tr
 	}
 	return tr
