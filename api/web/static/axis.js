@@ -130,6 +130,18 @@ export class Plane {
     return sum ? worstOfSum(sum) : 0;
   }
 
+  /** worst is the worst of step × step places. */
+  worst(i, j, step) {
+    const end = this.items.length;
+    let cell = this.cell(i, j);
+    for (let a = i; step > 1 && a < Math.min(i + step, end); a++) {
+      for (let b = j; b < Math.min(j + step, end); b++) {
+        if (this.cells[Math.floor(a / this.step) * this.size + Math.floor(b / this.step)]) cell = merge(cell, this.cell(a, b));
+      }
+    }
+    return cell;
+  }
+
   /** pooled is this plane with 2^level × 2^level places in one: one bad path in a thousand stays seen. */
   pooled(level) {
     if (level <= 0) return this;

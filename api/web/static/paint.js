@@ -61,7 +61,7 @@ function states(out, m, level, i0, j0, rows, cols) {
   const normal = m.old ? palette.old : palette.pixels, width = 2 * cols;
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < cols; j++) {
-      const cell = plane ? plane.cells[(i0 + i) * plane.size + j0 + j] : m.plane.cell(Math.min((i0 + i) * step, m.items.length - 1), Math.min((j0 + j) * step, m.items.length - 1));
+      const cell = plane ? plane.cells[(i0 + i) * plane.size + j0 + j] : m.plane.worst((i0 + i) * step, (j0 + j) * step, step);
       const lit = m.light ? m.light.of(maskPooled(m, (i0 + i) * step, (j0 + j) * step, step), cell) : -1, at = 2 * i * width + 2 * j;
       const sum = level ? undefined : m.plane.sum(i0 + i, j0 + j), mixed = sum && palette.mix(sum);
       for (let q = 0; q < 4; q++) {
