@@ -27,7 +27,7 @@ type serverState struct {
 	knows mesh.TableHash
 	// evidence is the last that the server took.
 	evidence *probe.Snapshot
-	// services are those that the server last named, nil while it has named none or more.
+	// services are those that the server last named, maybe none; nil while it has said nothing of them.
 	services *[]api.ServiceTarget
 }
 
@@ -65,13 +65,13 @@ func distinct(list []string) (out []string) {
 // relayable are the servers this agent relays to: all that it would post to itself.
 func (a *Agent) relayable() []string { return append(a.servers(), a.cfg.ServerEndpoint) }
 
-// peers are the agents to relay through, those on the host network of other nodes first, and first of
-// all those that answer our probes. The order among equals is by chance: who could not relay last
-// time is not asked first again. A pod's own node comes before them: it is the one agent that is
-// still reached when the node forwards nothing, and until the probes have found that out every
-// other one looks as good (a row that tried three of them came 5 s late). Next are those who share
-// a node with a server: their way to it crosses no network that may be broken, and they are the only
-// ones who reach it when the overlay is broken everywhere.
+// peers are the agents to relay through, best first, those that answer our probes before the others. A
+// pod's own node comes first: it is the one agent that is still reached when the node forwards
+// nothing, and until the probes have found that out every other one looks as good (a row that tried
+// three of them came 5 s late). Next are those who share a node with a server: their way to it
+// crosses no network that may be broken, and they are the only ones who reach it when the overlay is
+// broken everywhere. Then come those on the host network. The order among equals is by chance, so
+// that not all ask the same one.
 func (a *Agent) peers(p *plan) (out []string) {
 	var byRank [ranks][]string
 	homes := serverNodes(a.gossip.Roster())
