@@ -146,8 +146,7 @@ func (k *kubernetes) follow(ctx context.Context, s *Server, face *api.Server) er
 }
 
 func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
-	// That there is none is no news before there was one: the API server may not have answered yet.
-	if list := k.services(s); len(list) > 0 || k.served {
+	if list, all := k.services(s); all || k.served { // else agents would drop what is only not listed yet
 		face.SetServices(list)
 		k.served = true
 	}
@@ -192,15 +191,17 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 }
 
 // services are what Kubernetes tells after what the configuration names, which comes first and keeps its names.
-func (k *kubernetes) services(s *Server) []api.ServiceTarget {
+// False says that Kubernetes has not told all of them yet.
+func (k *kubernetes) services(s *Server) ([]api.ServiceTarget, bool) {
 	out := serviceTargets(s.cfg.Services)
 	var told []api.ServiceTarget
-	for _, t := range k.cluster.Services() {
+	known, all := k.cluster.Services()
+	for _, t := range known {
 		if !slices.ContainsFunc(out, func(o api.ServiceTarget) bool { return o.Name == t.Name }) {
 			told = append(told, api.ServiceTarget{Name: t.Name, Kind: t.Kind, Address: t.Address, Query: t.Query})
 		}
 	}
-	return append(out, reachable(told, s.tls)...)
+	return append(out, reachable(told, s.tls)...), all
 }
 
 // facts is what diagnosis is told of the nodes; nil where nobody knows.

@@ -99,9 +99,14 @@ func (c *Cluster) Nodes() (nodes map[string]Node, current bool, err error) {
 	return nodes, c.nodes.isCurrent(), err
 }
 
-// Services lists the ways to DNS and to the server, as far as they are known.
-func (c *Cluster) Services() []Target {
-	return targets(merged(c.services), merged(c.slices), c.namespace)
+// Services lists the ways to DNS and to the server, as far as they are known. It is false until the API
+// server has listed all that it may list for us: what is missing until then may be there.
+func (c *Cluster) Services() ([]Target, bool) {
+	all := true
+	for _, f := range slices.Concat(c.services, c.slices) {
+		all = all && f.settled()
+	}
+	return targets(merged(c.services), merged(c.slices), c.namespace), all
 }
 
 func merged(feeds []*feed[ways]) map[string]ways {

@@ -166,6 +166,37 @@ func TestWithoutLeaveToWatchListsAreRepeated(t *testing.T) {
 	}
 }
 
+// That there are no services is known once the API server has said so, or that it will not say.
+func TestServicesAreKnownOnceTheyAreListedOrForbidden(t *testing.T) {
+	client := fake.NewClientset()
+	var mute, forbid atomic.Bool
+	mute.Store(true)
+	client.PrependReactor("list", "endpointslices", func(clienttesting.Action) (bool, runtime.Object, error) {
+		switch {
+		case mute.Load():
+			return true, nil, errors.New("the API server does not answer")
+		case forbid.Load():
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "endpointslices"}, "", errors.New("no"))
+		}
+		return false, nil, nil
+	})
+	c := followed(t, client)
+	eventually(t, "an error", func() bool { return c.slices[0].failedOnce() })
+	if list, all := c.Services(); all || len(list) > 0 {
+		t.Errorf("before the first list: %v, all %t", list, all)
+	}
+	forbid.Store(true)
+	mute.Store(false)
+	eventually(t, "all that may be listed", func() bool { _, all := c.Services(); return all })
+}
+
+// failedOnce reports whether a list has failed.
+func (f *feed[T]) failedOnce() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed != nil
+}
+
 func TestAPodIsDueTwoOfItsIntervalsAfterItsStart(t *testing.T) {
 	start := time.Now().Add(-time.Hour).Truncate(time.Second)
 	pod := func(change func(*corev1.Pod)) Pod {
@@ -240,10 +271,11 @@ func TestTargetsAreTheServicesAndWhatIsBehindThem(t *testing.T) {
 	var got []string
 	eventually(t, "all targets", func() bool {
 		got = nil
-		for _, x := range c.Services() {
+		list, all := c.Services()
+		for _, x := range list {
 			got = append(got, fmt.Sprint(x.Name, " ", x.Kind, " ", x.Address))
 		}
-		return len(got) == len(want)
+		return all && len(got) == len(want)
 	})
 	if !slices.Equal(got, want) {
 		t.Errorf("targets:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -178,6 +178,13 @@ func (f *feed[T]) copy() (map[string]T, error) {
 	return maps.Clone(f.items), nil
 }
 
+// settled reports whether it was listed, or never will be: it is forbidden.
+func (f *feed[T]) settled() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.listed || apierrors.IsForbidden(f.failed)
+}
+
 // unlisted is the error of who asks before the first list. The caller holds mu.
 func (f *feed[T]) unlisted() error {
 	switch {
