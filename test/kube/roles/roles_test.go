@@ -203,7 +203,8 @@ func deeds(t *testing.T, a *kube.Access, namespace, token string) map[string]fun
 	must(t, reports.Put(ctx, storetest.Report("a", 1)))
 	target := func(address string) func() bool {
 		return func() bool {
-			return slices.ContainsFunc(cluster.Services(), func(s kube.Target) bool { return strings.HasPrefix(s.Address, address) })
+			list, _ := cluster.Services()
+			return slices.ContainsFunc(list, func(s kube.Target) bool { return strings.HasPrefix(s.Address, address) })
 		}
 	}
 	return map[string]func() bool{
