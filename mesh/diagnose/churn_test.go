@@ -357,36 +357,47 @@ func TestTheLastRowOfADeadNodeIsNotBelieved(t *testing.T) {
 		kinds []Kind
 		last  Kind
 		cause Cause
+		late  bool // only the next row tells
 	}{
 		"node": {fault{
 			path:   func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, k) },
 			silent: func(at place) bool { return at.node == k },
-		}, []Kind{NodeUnreachable, NodeDown}, NodeDown, CauseUnknown},
+		}, []Kind{NodeUnreachable, NodeDown}, NodeDown, CauseUnknown, false},
 		"host agent": {fault{
 			path: func(from, to place) (effect, bool) {
 				return effect{fails: notPing, code: probe.CodeRefused, forth: true}, to == place{k, mesh.Host}
 			},
 			silent: func(at place) bool { return at == place{k, mesh.Host} },
-		}, []Kind{AgentDown}, AgentDown, ProcessDown},
+		}, []Kind{AgentDown}, AgentDown, ProcessDown, true},
 		"firewall": {fault{
 			path: func(from, to place) (effect, bool) {
 				return dies(true, false), touches(from, to, k) && to.node == k || from.node != k && to == place{k, mesh.Host}
 			},
-		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop},
+		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop, false},
 		// Its node notices nothing by itself and tells what it always does, when that is due.
 		"firewall that rejects": {fault{
 			path: func(from, to place) (effect, bool) {
 				return effect{fails: notPing, code: probe.CodeRefused, forth: true}, to == place{k, mesh.Host}
 			},
 			silent: func(at place) bool { return at.node == k && w.now.Sub(w.since) < 14*time.Second },
-		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop},
+		}, []Kind{PortBlocked}, PortBlocked, HostFirewallDrop, true},
+		// Nothing answers, not even ping: that no process has died need not wait for its row.
+		"policy": {fault{
+			path: func(from, to place) (effect, bool) {
+				return dies(true, false), from.node != k && to == place{k, mesh.Pod}
+			},
+			silent: func(at place) bool { return at.node == k && w.now.Sub(w.since) < 14*time.Second },
+		}, []Kind{PodIngressBlocked}, PodIngressBlocked, PolicyOrFilter, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w = newWorld(t, 12, nil)
 			w.interval = 15 * time.Second
 			w.start()
 			w.inject(c.fault)
-			for _, wrong := range w.check(w.run(30*time.Second), truth{kind: c.last, cause: c.cause, nodes: []int{k}}) {
+			if early := w.run(10 * time.Second); len(early) == 0 && !c.late {
+				t.Error("nothing is said after 10 s")
+			}
+			for _, wrong := range w.check(w.run(20*time.Second), truth{kind: c.last, cause: c.cause, nodes: []int{k}}) {
 				t.Error(wrong)
 			}
 			w.onlyEver(c.kinds...)

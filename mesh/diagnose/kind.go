@@ -234,6 +234,9 @@ func (r *reading) readNode() {
 	hung := ping && sure && f.any(in, probe.CodeTimeout, probe.CodeHung)
 	agent := func(silent, late bool) bool {
 		r.unsure = late && (!silent || !refused && ping && !sure)
+		if !refused && !ping { // it will not turn out to be a dead process
+			r.news = 0
+		}
 		if silent && (refused || hung) {
 			r.kind, r.severity, r.cause = AgentDown, Warning, ProcessDown
 			if !refused {
