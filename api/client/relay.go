@@ -46,7 +46,7 @@ type Relay struct {
 const (
 	// relayRate and relayBurst bound the messages a second: those who share a node with the server are
 	// asked first, and with the overlay closed everywhere nobody else can. It is enough for the rows of
-	// 1,000 nodes, and a twentieth of a core; who is refused asks others.
+	// 1,000 nodes; who is refused asks others.
 	relayRate  = 200
 	relayBurst = 400
 	// relaySlots bounds the messages under way, and with them the memory: 8 MiB each at worst.

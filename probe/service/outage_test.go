@@ -30,19 +30,7 @@ func TestAShortOutageIsOverForAllAtOnce(t *testing.T) {
 				for _, name := range list {
 					r.set(name, nil)
 				}
-				ok := func() (n int) {
-					for _, s := range r.Snapshot() {
-						if s.State == probe.OK {
-							n++
-						}
-					}
-					return n
-				}
-				for ok() == 0 {
-					time.Sleep(10 * time.Millisecond)
-				}
-				time.Sleep(time.Second)
-				if n := ok(); n < targets {
+				if n := r.wellSoonAfterTheFirst(); n < targets {
 					t.Errorf("%v, %v: %d of %d are well a second after the first", interval, at, n, targets)
 				}
 			})

@@ -139,19 +139,7 @@ func TestARecoveryHasTheOthersProbed(t *testing.T) {
 		for _, target := range targets {
 			r.set(target.Name, nil)
 		}
-		ok := func() (n int) {
-			for _, s := range r.Snapshot() {
-				if s.State == probe.OK {
-					n++
-				}
-			}
-			return n
-		}
-		for ok() == 0 {
-			time.Sleep(10 * time.Millisecond)
-		}
-		time.Sleep(time.Second)
-		if n := ok(); n < len(targets) {
+		if n := r.wellSoonAfterTheFirst(); n < len(targets) {
 			t.Errorf("%d of %d are well a second after the first", n, len(targets))
 		}
 	})

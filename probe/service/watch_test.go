@@ -116,6 +116,23 @@ func (r *rig) until(i int, state probe.State, atMost time.Duration) time.Duratio
 	return time.Since(start)
 }
 
+// wellSoonAfterTheFirst waits until the first service is well again, and returns how many are a second later.
+func (r *rig) wellSoonAfterTheFirst() int {
+	well := func() (n int) {
+		for _, s := range r.Snapshot() {
+			if s.State == probe.OK {
+				n++
+			}
+		}
+		return n
+	}
+	for well() == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	return well()
+}
+
 // staysOK looks for so long that a service is never anything else.
 func (r *rig) staysOK(i int, d time.Duration) {
 	r.t.Helper()
