@@ -58,12 +58,14 @@ function pixels(g, m, sight) {
 
 function states(out, m, level, i0, j0, rows, cols) {
   const { palette } = m, plane = m.plane.step === 1 ? m.plane.pooled(level) : null, step = 1 << level;
-  const normal = m.old ? palette.old : palette.pixels, width = 2 * cols;
+  const normal = m.old ? palette.old : palette.pixels, width = 2 * cols, grouped = !level && m.plane.sums.size > 0;
+  out.fill(normal[OK]); // most places are ok, and cost no more than this
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < cols; j++) {
       const cell = plane ? plane.cells[(i0 + i) * plane.size + j0 + j] : m.plane.worst((i0 + i) * step, (j0 + j) * step, step);
+      if (!cell && !m.light && !grouped) continue;
       const lit = m.light ? m.light.of(maskPooled(m, (i0 + i) * step, (j0 + j) * step, step), cell) : -1, at = 2 * i * width + 2 * j;
-      const sum = level ? undefined : m.plane.sum(i0 + i, j0 + j), mixed = sum && palette.mix(sum);
+      const sum = grouped ? m.plane.sum(i0 + i, j0 + j) : undefined, mixed = sum && palette.mix(sum);
       for (let q = 0; q < 4; q++) {
         const shift = 3 * QUADRANTS[q], colours = lit === -1 || (lit >> shift) & 7 ? normal : palette.dim;
         out[at + (q >> 1) * width + (q & 1)] = mixed && colours === palette.pixels ? mixed[QUADRANTS[q]] : colours[(cell >> shift) & 7];
