@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"slices"
-	"time"
 
 	"netchecker/mesh"
 	"netchecker/probe"
@@ -24,8 +23,6 @@ type reading struct {
 	dir        direction
 	confidence float64
 	unsure     bool // what tells this kind or cause from another has not been told yet
-	// news is how long after its beginning the node's own agents must have told of the trouble.
-	news       time.Duration
 	eliminated bool // the cause is what remains, nothing shows it
 	shown      bool // the cause is shown by evidence, or by who answers
 	alone      bool // nobody but the node itself reports
@@ -34,8 +31,7 @@ type reading struct {
 	peer       int // the other owner of an address, -1 for none
 	detail     detail
 	families   int
-	// quietAgents are the agents of the node that do not report, lateAgents those about to be.
-	quietAgents, lateAgents [mesh.Networks]bool
+	own        hearing // of the suspect node's own agents
 }
 
 // detail holds what the summary of a cause needs to name.
@@ -53,7 +49,7 @@ func (p *picture) read(s *suspect) reading {
 		r.network = "host"
 	}
 	if s.scope == ScopeNode {
-		r.hear(p)
+		r.own = r.hear(p)
 		r.shape = shapeOf(&s.cells)
 	}
 	r.confidence = confidence(s)
@@ -82,54 +78,6 @@ func (p *picture) read(s *suspect) reading {
 func (p *picture) hosts() bool {
 	return slices.ContainsFunc(p.nodes, func(n node) bool { return n.agent[mesh.Host] >= 0 })
 }
-
-// hear notes which agents of a node say nothing, or nothing new: in a big mesh rows are up to 15 s apart
-// while nothing changes, and the last one of a node that died is still young when the others have lost
-// it. If all that lead to the node fail, what such a row said of its own paths was before that.
-func (r *reading) hear(p *picture) {
-	began, _ := r.suspect.facts.began()
-	before := r.cells
-	var old [mesh.Networks]time.Duration // the intervals of those who have told nothing since
-	for n := range r.quietAgents {
-		at := p.nodes[r.node].agent[n]
-		if at < 0 {
-			continue
-		}
-		state, last := p.view.Reported(int(at))
-		r.quietAgents[n] = state == mesh.ReportStale || state == mesh.ReportAbsent
-		r.lateAgents[n] = !p.speaks[at]
-		if r.class != dead || state != mesh.Reporting || last.After(began) {
-			continue
-		}
-		r.lateAgents[n] = true
-		row, _ := p.view.RowOf(int(at))
-		old[n] = row.Interval
-		for k := range mesh.PathKind(mesh.PathKinds) {
-			if from, _ := k.Ends(); from == mesh.Network(n) {
-				before.bad[k][out], before.known[k][out] = 0, 0
-			}
-		}
-	}
-	cut := shapeOf(&before) == shapeCut
-	if cut {
-		r.cells = before
-	}
-	for n, interval := range old {
-		if interval == 0 {
-			continue
-		}
-		soon := interval // nothing that the agent itself notices need be wrong
-		if cut {
-			soon = interval / 5
-		}
-		r.news = min(interval*5/2, soon+newsTime)
-		r.quietAgents[n] = r.quietAgents[n] || p.view.Generated.Sub(began) > r.news
-	}
-}
-
-// newsTime is how long a row that is due, or that tells of what changed, may take: its agent must have
-// noticed, and the row must have found a way. Changes are at least a fifth of the interval apart.
-const newsTime = 6 * time.Second
 
 // confidence grows with witnesses: with fewer than three it is low.
 func confidence(s *suspect) float64 {
@@ -227,15 +175,15 @@ func (r *reading) readCluster() {
 
 func (r *reading) readNode() {
 	f := &r.suspect.facts
-	silentPod, silentHost := r.quietAgents[mesh.Pod], r.quietAgents[mesh.Host]
-	latePod, lateHost := r.lateAgents[mesh.Pod], r.lateAgents[mesh.Host]
+	silentPod, silentHost := r.own.silent[mesh.Pod], r.own.silent[mesh.Host]
+	latePod, lateHost := r.own.late[mesh.Pod], r.own.late[mesh.Host]
 	refused := f.mostly(in, probe.UDP, probe.CodeRefused) || f.mostly(in, probe.TCP, probe.CodeRefused)
 	ping, sure := f.answersPing(in)
 	hung := ping && sure && f.any(in, probe.CodeTimeout, probe.CodeHung)
 	agent := func(silent, late bool) bool {
 		r.unsure = late && (!silent || !refused && ping && !sure)
 		if !refused && !ping { // it will not turn out to be a dead process
-			r.news = 0
+			r.own.news = 0
 		}
 		if silent && (refused || hung) {
 			r.kind, r.severity, r.cause = AgentDown, Warning, ProcessDown

@@ -168,7 +168,7 @@ func (r *round) candidate(p *picture, d *reading) candidate {
 	c.hold = holdOf(d)
 	switch {
 	case d.unsure && d.shape != shapeCut:
-		c.wait = max(longPatience, d.news)
+		c.wait = max(longPatience, d.own.news)
 	case d.unsure, d.kind == NodeUnreachable && !r.aliveSince(p, d):
 		c.wait = longPatience
 	}

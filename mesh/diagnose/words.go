@@ -115,7 +115,7 @@ func lostWay(dir direction, n string) string {
 func (p *picture) agentWords(d *reading) (string, string) {
 	n, which := p.name(d.node), "pod"
 	switch {
-	case d.quietAgents[mesh.Pod] && d.quietAgents[mesh.Host] && d.shape == shapeCut:
+	case d.own.silent[mesh.Pod] && d.own.silent[mesh.Host] && d.shape == shapeCut:
 		which = "pod and host"
 	case d.shape == shapeHostIn:
 		which = "host"
