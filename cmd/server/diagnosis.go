@@ -48,7 +48,7 @@ func (d *diagnosis) run(ctx context.Context) error {
 		view := d.s.matrix.View(began)
 		d.take(tracker.Round(diagnose.Input{View: view, Evidence: evidenceOf(view), Nodes: d.s.kube.facts(),
 			Leaving: d.s.kube.leavers(), Now: began}), known)
-		timer.Reset(max(diagnoseEvery, diagnoseShare*time.Since(began)))
+		timer.Reset(rest(diagnoseEvery, diagnoseShare, began))
 	}
 }
 

@@ -65,6 +65,6 @@ func (s *Server) record(ctx context.Context) error {
 		}
 		began := time.Now()
 		s.history.Record(s.matrix.View(began), s.diagnosis.findings(), began)
-		timer.Reset(max(recordEvery, recordShare*time.Since(began)))
+		timer.Reset(rest(recordEvery, recordShare, began))
 	}
 }

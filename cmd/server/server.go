@@ -214,6 +214,16 @@ func every(ctx context.Context, interval time.Duration, do func()) error {
 	}
 }
 
+// longestRest bounds what a round makes the next one wait. A round that took minutes had no core to itself:
+// its disk hung, or the process stood still.
+const longestRest = 30 * time.Second
+
+// rest is how long a loop waits after a round that began at a moment: at least its interval, and so many
+// times what the round took.
+func rest(interval time.Duration, share int, began time.Time) time.Duration {
+	return min(max(interval, time.Duration(share)*time.Since(began)), longestRest)
+}
+
 // face builds the HTTP face and its metrics.
 func (s *Server) face(kept api.Store) (*api.Server, error) {
 	cfg := api.Config{Store: kept, Matrix: s.matrix, Roster: s.roster, Sighted: s.sighted, Findings: s.diagnosis.findings, Trips: &s.trips,
