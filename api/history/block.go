@@ -33,7 +33,7 @@ const (
 const (
 	flagZstd    = 1 << iota // the content is compressed
 	flagChapter             // the first part of a snapshot
-	flagSession             // with flagChapter: nobody watched between the block before and this one
+	flagSession             // nobody watched between the block before and this one
 	flagLeftOut             // more paths were not ok than could be kept
 )
 

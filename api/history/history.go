@@ -173,6 +173,9 @@ func (h *History) Record(v *mesh.View, open []diagnose.Finding, now time.Time) {
 			h.seen.renumber()
 			blocks = append(blocks, h.chapter(at, 0)...)
 		}
+		if at-h.last > unwatched.Milliseconds() {
+			blocks = h.gap(blocks, at)
+		}
 	}
 	if h.seen.leftOut {
 		for i := range blocks {

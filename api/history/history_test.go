@@ -384,3 +384,47 @@ func TestAClockThatIsSetBackBeginsASession(t *testing.T) {
 		t.Errorf("said %q", said)
 	}
 }
+
+// A disk that hangs, as one in the network does when the network breaks, holds up Record alone: what
+// happened meanwhile nobody has seen.
+func TestATimeInWhichNobodyRecordedIsNotSaidToHaveBeenAsBefore(t *testing.T) {
+	for what, trouble := range map[string]bool{"something changed meanwhile": true, "nothing changed meanwhile": false} {
+		log := &store.MemoryLog{}
+		h, _ := open(t, log)
+		w := story(t, h)
+		w.pass(3 * time.Second)
+		h.Record(w.view(), nil, w.now)
+		last := w.now
+		if _, err := h.View(t.Context(), last.Add(5*time.Minute)); err == nil || strings.Contains(err.Error(), "no server watched") {
+			t.Errorf("%s: minutes after the last record: %v", what, err)
+		}
+		if trouble {
+			w.bad[[2]mesh.Key{key(0, mesh.Pod), key(1, mesh.Pod)}] = dead()
+		}
+		w.pass(5 * time.Minute)
+		h.Record(w.view(), nil, w.now)
+		back := w.now
+		for range 3 {
+			w.pass(11 * time.Second)
+			h.Record(w.view(), nil, w.now)
+		}
+		for range 2 {
+			var gap api.NotKept
+			_, err := h.View(t.Context(), last.Add(time.Minute))
+			if !errors.As(err, &gap) || !gap.GapFrom.Equal(last) || !gap.GapTo.Equal(back) {
+				t.Errorf("%s: %v, want a gap from %v to %v", what, err, last, back)
+			}
+			for _, at := range []time.Time{last, back, w.now} {
+				if _, err := h.View(t.Context(), at); err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			page, err := h.Changes(t.Context(), api.ChangeQuery{Since: last, Until: w.now, Limit: 10})
+			if err != nil || len(page.Paths) != map[bool]int{true: 1}[trouble] {
+				t.Errorf("%s: changes %q, %v", what, lines(&page), err)
+			}
+			h.Close()
+			h, _ = open(t, log) // a restart knows it, too
+		}
+	}
+}

@@ -95,6 +95,9 @@ func (h *History) chapterOf(at time.Time) ([]entry, error) {
 		end++
 	}
 	last := h.index[end-1].at
+	if end == len(h.index) && ms-h.until > unwatched.Milliseconds() {
+		return nil, api.NotKept{At: at, Since: since, Until: until}
+	}
 	if end < len(h.index) && h.index[end].flags&flagSession != 0 && ms > last {
 		return nil, api.NotKept{At: at, Since: since, Until: until,
 			GapFrom: time.UnixMilli(last).UTC(), GapTo: time.UnixMilli(h.index[end].at).UTC()}
