@@ -19,3 +19,16 @@ func (h *History) gap(blocks []block, at int64) []block {
 	h.beat = 0 // the beat before stays
 	return blocks
 }
+
+// setBack has what is open begin no later than now, when the clock was set back: by the clock's present
+// time it is there.
+func (h *History) setBack(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, k := range h.findings.byID {
+		if k.Finding.ClosedAt == nil && k.OpenedAt.After(now) {
+			k.OpenedAt = now.UTC()
+			h.findings.news[id] = true
+		}
+	}
+}

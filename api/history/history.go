@@ -159,6 +159,7 @@ func (h *History) Record(v *mesh.View, open []diagnose.Finding, now time.Time) {
 	if h.seen == nil || at < h.last {
 		if h.seen != nil {
 			h.cfg.Logger.Warn("the clock was set back: history begins a new session", "by", time.Duration(h.last-at)*time.Millisecond)
+			h.setBack(now)
 		}
 		h.seen = newObserver(maxBad)
 		h.seen.observe(v, at)

@@ -428,3 +428,35 @@ func TestATimeInWhichNobodyRecordedIsNotSaidToHaveBeenAsBefore(t *testing.T) {
 		}
 	}
 }
+
+// A machine whose clock is two hours ahead until its first look at a time server.
+func TestAfterTheClockIsSetBackThePresentIsKeptAndWhatIsOpenIsOpen(t *testing.T) {
+	h, _ := open(t, nil)
+	w := newWorld(t, 3)
+	w.now = epoch.Add(2 * time.Hour)
+	open := finding("a", "node2 is broken", nil)
+	for i := range 5 {
+		if i == 2 {
+			h.Note(open, w.now)
+		}
+		w.pass(time.Second)
+		h.Record(w.view(), []diagnose.Finding{open}, w.now)
+	}
+	back := epoch
+	w.matrix, w.now = mesh.NewMatrix(), back
+	w.roster()
+	for range 60 {
+		h.Record(w.view(), []diagnose.Finding{open}, w.now)
+		w.pass(time.Second)
+	}
+	since, until := h.Kept()
+	if since.After(back) || until.Before(since) {
+		t.Errorf("kept from %v to %v, the present session began at %v", since, until, back)
+	}
+	if got := summaries(h.FindingsSince(back, w.now)); !slices.Equal(got, []string{"node2 is brokenfalse"}) {
+		t.Errorf("found since then: %q", got)
+	}
+	if got, err := h.Findings(back.Add(30 * time.Second)); err != nil || !slices.Equal(summaries(got), []string{"node2 is brokenfalse"}) {
+		t.Errorf("found at a moment: %q, %v", summaries(got), err)
+	}
+}

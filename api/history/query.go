@@ -23,7 +23,11 @@ func (h *History) kept() (since, until time.Time) {
 	if len(h.index) == 0 {
 		return time.Time{}, time.Time{}
 	}
-	return time.UnixMilli(h.index[0].at).UTC(), time.UnixMilli(h.until).UTC()
+	first := h.index[0].at
+	for i := range h.index { // what a clock wrote before it was set back may be still to come
+		first = min(first, h.index[i].at)
+	}
+	return time.UnixMilli(first).UTC(), time.UnixMilli(h.until).UTC()
 }
 
 // View implements api.History.
