@@ -77,7 +77,9 @@ func (d *drawing) roundTrips(n int, kind mesh.PathKind, out []byte) {
 		if p == mesh.NoPlace || int(p>>1) == i || d.v.Agent(int(p>>1)).Network != to {
 			continue
 		}
-		node := d.node[p>>1]
-		out[node] = max(out[node], row.Cell(at).RTT[probe.UDP])
+		c, node := row.Cell(at), d.node[p>>1]
+		if c.ProbeState(probe.UDP) != probe.Failing { // of what fails it is of earlier
+			out[node] = max(out[node], c.RTT[probe.UDP])
+		}
 	}
 }

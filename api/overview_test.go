@@ -415,3 +415,27 @@ func TestTheOverviewOfAMoment(t *testing.T) {
 		t.Errorf("without a history: %d %s", status, body)
 	}
 }
+
+// The round trip of a path that fails is the last one that came back, perhaps hours ago.
+func TestAFailingPathHasNoRoundTrip(t *testing.T) {
+	f, c := serve(t, nil), newCluster(t, 2)
+	f.setRoster(c.registry.Roster())
+	row := c.row(c.agents[0], func(to mesh.Key) [probe.Kinds]probe.Status {
+		if to.Node == "node1" {
+			return good()
+		}
+		s := lost(time.Hour)
+		s[probe.UDP].RTT = 300 * time.Microsecond
+		return s
+	})
+	if status, body := f.post(rowPath(c.agents[0]), string(c.encode(row, true))); status != 200 {
+		t.Fatal(status, body)
+	}
+	for kind, want := range map[string][]byte{"pod-to-pod": {0, 0}, "pod-to-host": {byte(1 + math.Round(math.Log2(300)*10.5)), 0}} {
+		var l struct{ Rows [][]byte }
+		_, body := f.get("/api/v1/latency?path=" + kind)
+		if err := json.Unmarshal([]byte(body), &l); err != nil || len(l.Rows) != 2 || !slices.Equal(l.Rows[0], want) {
+			t.Errorf("%s: %s, %v, want %d from node1", kind, body, err, want)
+		}
+	}
+}

@@ -124,7 +124,8 @@ func path(between string) (s [probe.Kinds]probe.Status) {
 	switch between {
 	case "node1/pod node2/pod":
 		for k := range s {
-			s[k] = probe.Status{State: probe.Failing, Code: probe.CodeTimeout, Loss: 200, Forward: 200, Return: probe.LossUnknown}
+			// The agent goes on telling the last round trip, of before.
+			s[k] = probe.Status{State: probe.Failing, Code: probe.CodeTimeout, Loss: 200, Forward: 200, Return: probe.LossUnknown, RTT: 300 * time.Microsecond}
 		}
 	case "node1/pod node2/host":
 		s[probe.UDP] = probe.Status{State: probe.Degraded, Code: probe.CodeLoss, Loss: 38, Forward: 38, RTT: time.Millisecond}

@@ -17,7 +17,7 @@ var (
 		"Share of probes lost on the way there (forward), back (return) and in all (round_trip), 0 to 1.",
 		[]string{"source", "destination", "path", "family", "probe", "direction"}, nil)
 	pathRTT = prometheus.NewDesc("netchecker_path_rtt_seconds",
-		"Round trip of the path.", pairLabels, nil)
+		"Round trip of the path; absent while nothing comes back.", pairLabels, nil)
 	pathState = prometheus.NewDesc("netchecker_path_state",
 		"State of the path: 0 unknown, 1 ok, 2 degraded, 3 failing.", []string{"source", "destination", "path", "family"}, nil)
 	pathsLeftOut = prometheus.NewDesc("netchecker_paths_without_series",
@@ -65,7 +65,7 @@ func collectPath(ch chan<- prometheus.Metric, source, destination string, kind m
 			gauge(ch, pathLoss, ratio, source, destination, path, fam, "udp", l.direction)
 		}
 	}
-	if udp.RTT > 0 {
+	if udp.RTT > 0 && udp.State != probe.Failing { // of what fails it is of earlier
 		gauge(ch, pathRTT, udp.RTT.Seconds(), source, destination, path, fam, "udp")
 	}
 }
