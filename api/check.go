@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -115,11 +116,17 @@ func (s *Server) Sweep(ctx context.Context) error {
 	return nil
 }
 
+// ErrPodsUnknown says that Kubernetes never told which agents there are.
+var ErrPodsUnknown = errors.New("nobody knows which agents there are")
+
 // AgentSeries returns the original metrics of the agents that exist, one for each label: when two
-// pods share one, the later report counts.
+// pods share one, the later report counts. The error is the store's unless it wraps ErrPodsUnknown.
 func (s *Server) AgentSeries(ctx context.Context) ([]AgentSeries, error) {
 	now := s.now()
 	pods, err := s.cfg.Expected.Expected(now)
+	if err != nil && s.podsProven {
+		return nil, fmt.Errorf("%w: %w", ErrPodsUnknown, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -127,6 +127,9 @@ func TestVanishedPodsRecordsAreRemovedAndOnlyThose(t *testing.T) {
 	if err := f.server.Sweep(context.Background()); err == nil {
 		t.Error("a sweep without knowledge says nothing")
 	}
+	if _, err := f.server.AgentSeries(context.Background()); !errors.Is(err, api.ErrPodsUnknown) {
+		t.Errorf("series without knowledge: %v", err)
+	}
 	kube.err = nil
 	if err := f.server.Sweep(context.Background()); err != nil {
 		t.Error(err)

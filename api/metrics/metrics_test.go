@@ -33,7 +33,9 @@ type source struct {
 	now    time.Time
 	series []api.AgentSeries
 	err    error
-	open   []diagnose.Finding
+	// current says that the list of pods is.
+	current bool
+	open    []diagnose.Finding
 }
 
 func (s *source) View() *mesh.View { return s.matrix.View(s.now) }
@@ -48,6 +50,9 @@ func (s *source) Rows() api.Intake {
 }
 func (s *source) StoreErr() error { return nil }
 func (s *source) PodsStale() error {
+	if s.current {
+		return nil
+	}
 	return errors.New("pods are those of an hour ago")
 }
 func (s *source) StoreStats() api.StoreStats {
@@ -274,6 +279,19 @@ func TestABrokenStoreTakesOnlyItsOwnSeriesAway(t *testing.T) {
 	for _, want := range []string{"netchecker_store_up 0", "netchecker_paths{", "go_goroutines", "process_open_fds", "netchecker_build_info"} {
 		if w.Code != 200 || !strings.Contains(body, want) {
 			t.Errorf("status %d, no %s", w.Code, want)
+		}
+	}
+}
+
+// A server that may not list pods, or that started while the API server was away.
+func TestPodsThatWereNeverListedAreNoFaultOfTheStore(t *testing.T) {
+	s := newSource(t, 2)
+	s.current, s.series, s.err = true, nil, fmt.Errorf("%w: pods were not listed yet: forbidden", api.ErrPodsUnknown)
+	w := httptest.NewRecorder()
+	Server(s, "v", 30).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{"netchecker_store_up 1", "netchecker_pods_current 0"} {
+		if body := w.Body.String(); !strings.Contains(body, want+"\n") {
+			t.Errorf("no %s", want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,7 +76,7 @@ var (
 	historyUp = prometheus.NewDesc("netchecker_history_up",
 		"0 while what happens cannot be written to the history, else 1.", nil, nil)
 	podsCurrent = prometheus.NewDesc("netchecker_pods_current",
-		"1 while the list of the agents that should exist is current, 0 while the API server of Kubernetes does not renew it.", nil, nil)
+		"1 while the list of the agents that should exist is current, 0 while the API server of Kubernetes does not renew it or never told it.", nil, nil)
 	rowsAccepted = prometheus.NewDesc("netchecker_rows_accepted_total",
 		"Rows taken from agents.", nil, nil)
 	rowsRelayed = prometheus.NewDesc("netchecker_rows_relayed_total",
@@ -102,11 +103,12 @@ func (c *ServerCollector) Describe(chan<- *prometheus.Desc) {}
 func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, buildInfo, 1, c.version)
 	series, err := c.source.AgentSeries(context.Background())
-	if err == nil {
+	unlisted := errors.Is(err, api.ErrPodsUnknown) // which is no fault of the store
+	if err == nil || unlisted {
 		err = c.source.StoreErr()
 	}
 	gauge(ch, storeUp, truth(err == nil))
-	gauge(ch, podsCurrent, truth(c.source.PodsStale() == nil))
+	gauge(ch, podsCurrent, truth(!unlisted && c.source.PodsStale() == nil))
 	collectStore(ch, c.source.StoreStats())
 	gauge(ch, historyUp, truth(c.source.HistoryErr() == nil))
 	collectOriginal(ch, series)
