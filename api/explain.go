@@ -193,7 +193,7 @@ func (e *Explanation) agents(all []mesh.AgentView) {
 		if !slices.Contains(e.nodes(), a.Node) {
 			continue
 		}
-		out := AgentSummary{Node: a.Node, Network: a.Network.String(), Name: a.Name, Address: a.Primary().String(), State: a.Report.String(), Via: a.Via, Missing: []string{}}
+		out := AgentSummary{Node: a.Node, Network: a.Network.String(), Name: a.Name, Address: addressOf(a), State: a.Report.String(), Via: a.Via, Missing: []string{}}
 		if a.Doubt != 0 {
 			out.Doubt = a.Doubt.String()
 		}

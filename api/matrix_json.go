@@ -87,7 +87,7 @@ func (m *snapshot) agent(j *jsonBuf, a *mesh.AgentView) {
 	j.raw(`:{"name":`)
 	j.text(a.Name)
 	j.raw(`,"address":`)
-	j.text(a.Primary().String())
+	j.text(addressOf(a))
 	if a.IPv4.IsValid() && a.IPv6.IsValid() {
 		j.raw(`,"ipv6":`)
 		j.text(a.IPv6.String())
@@ -117,6 +117,14 @@ func (m *snapshot) agent(j *jsonBuf, a *mesh.AgentView) {
 		j.service(&a.Services[i], a.LastReport)
 	}
 	j.raw("]}")
+}
+
+// addressOf is an agent's address, "" where nobody knows it: a pod that was never heard of has none.
+func addressOf(a *mesh.AgentView) string {
+	if addr := a.Primary(); addr.IsValid() {
+		return addr.String()
+	}
+	return ""
 }
 
 func (j *jsonBuf) service(s *probe.Service, at time.Time) {

@@ -178,6 +178,19 @@ func TestAServerThatKnowsNobodyIsUnknown(t *testing.T) {
 	mustContain(t, text, "UNKNOWN", "0 nodes")
 }
 
+// Kubernetes tells of pods that should run and that nobody has heard of: they have no address.
+func TestAnAgentThatWasNeverHeardOfHasNoAddress(t *testing.T) {
+	f := serve(t, nil)
+	f.setRoster(&mesh.Roster{Agents: []mesh.Member{{Agent: mesh.Agent{Name: "agent-x", Key: mesh.Key{Node: "node1"}}, Life: mesh.Dead}}})
+	for _, path := range []string{"/api/v1/matrix", "/api/v1/explain?node=node1"} {
+		if status, body := f.get(path); status != 200 || !strings.Contains(body, `"address":""`) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	_, text := f.get("/api/v1/matrix?format=text")
+	mustContain(t, text, "node1/pod                absent, never reported (agent-x)\n")
+}
+
 // pair is what a test wants to know of one entry of pairs.
 type pair struct {
 	Source, Destination, Path, Family, State string

@@ -150,7 +150,11 @@ func (m *snapshot) textAgents(w io.Writer) {
 			if !a.LastReport.IsZero() {
 				last = "last report " + m.ago(a.LastReport)
 			}
-			say(a, "%s, %s (%s at %s)", a.Report, last, a.Name, a.Primary())
+			who := a.Name
+			if address := addressOf(a); address != "" {
+				who += " at " + address
+			}
+			say(a, "%s, %s (%s)", a.Report, last, who)
 		}
 		if a.Doubt != 0 {
 			say(a, "doubts its own measurements: %s", a.Doubt)

@@ -96,7 +96,10 @@ func explainText(e *api.Explanation, pairs []client.Pair, trips string, wide boo
 func explainAgents(b *strings.Builder, e *api.Explanation) {
 	b.WriteString("AGENTS\n")
 	for _, a := range e.Agents {
-		fmt.Fprintf(b, "  %-24s %s at %s", clean(a.Node)+"/"+a.Network, a.State, a.Address)
+		fmt.Fprintf(b, "  %-24s %s", clean(a.Node)+"/"+a.Network, a.State)
+		if a.Address != "" { // a pod that was never heard of has none
+			fmt.Fprintf(b, " at %s", a.Address)
+		}
 		if a.LastReport != nil {
 			fmt.Fprintf(b, ", last report %s ago", ago(e.GeneratedAt.Sub(*a.LastReport)))
 		}

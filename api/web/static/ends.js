@@ -23,7 +23,7 @@ function agents(list, now) {
     scroll('Agents at both ends', el('table', {},
       el('thead', {}, el('tr', {}, ['node', 'network', 'agent', 'last report', 'read its node'].map(t => el('th', { scope: 'col' }, t)))),
       el('tbody', {}, list.map(a => el('tr', {}, el('td', {}, a.node), el('td', {}, a.network),
-        el('td', {}, mark(REPORTS[a.state] || 'unknown'), `${a.state} at ${a.address}`, a.doubt && `, doubts itself: ${a.doubt}`),
+        el('td', {}, mark(REPORTS[a.state] || 'unknown'), `${a.state}${a.address && ` at ${a.address}`}`, a.doubt && `, doubts itself: ${a.doubt}`),
         el('td', {}, ago(a.last_report, 'never'), a.via && ` through ${a.via}`),
         el('td', {}, ago(a.evidence_at, 'told nothing'), a.missing.length > 0 && ` but for ${a.missing.join('; ')}`)))))));
 }
