@@ -159,13 +159,14 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 				zones[name] = n.Zone
 			}
 		}
-		gone, back := book.update(nodes, current, s.roster(), time.Now())
+		gone, back, past := book.update(nodes, current, s.roster(), time.Now())
 		for name := range book.gone {
 			facts[name] = diagnose.NodeFacts{Gone: true}
 		}
 		face.SetZones(zones)
 		face.NodesGone(gone...)
 		face.NodeBack(back...)
+		face.NodeBack(past...) // agents that start are told of it no longer
 		if len(gone)+len(back) > 0 {
 			s.log.Info("nodes of Kubernetes", "gone", gone[:min(len(gone), 10)], "back", back[:min(len(back), 10)])
 			if s.gossip != nil {

@@ -19,9 +19,10 @@ type goneBook struct {
 	gone map[string]time.Time
 }
 
-// update returns the nodes that are newly gone or back. Only a current list proves a node gone: one
-// that was listed before, or that nothing but dead or left agents speak for.
-func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh.Roster, now time.Time) (gone, back []string) {
+// update returns the nodes that are newly gone or back, and those whose end is so long ago that nobody
+// need hear of it: their names may be given anew. Only a current list proves a node gone: one that was
+// listed before, or that nothing but dead or left agents speak for.
+func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh.Roster, now time.Time) (gone, back, past []string) {
 	for name := range nodes {
 		b.seen[name] = true
 		if _, was := b.gone[name]; was {
@@ -50,11 +51,12 @@ func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh
 	for name, at := range b.gone {
 		if now.Sub(at) > goneRemember {
 			delete(b.gone, name)
+			past = append(past, name)
 		}
 	}
 	slices.Sort(gone)
 	slices.Sort(back)
-	return gone, back
+	return gone, back, past
 }
 
 // leaveRemember is how long an agent that was told to go may be silent without anybody wondering: the
