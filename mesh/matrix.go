@@ -143,6 +143,29 @@ func (m *Matrix) SetRoster(roster *Roster, now time.Time) {
 	m.sources, m.entries = m.sources[:kept], m.entries[:kept]
 }
 
+// Forget drops the rows that came before a moment, but for those of agents in the roster: where there is
+// no gossip no roster ever comes.
+func (m *Matrix) Forget(before time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept := 0
+	for i, key := range m.sources {
+		expected := false
+		if m.roster != nil {
+			_, expected = m.roster.Find(key)
+		}
+		if expected || !m.entries[i].received.Before(before) {
+			m.sources[kept], m.entries[kept] = key, m.entries[i]
+			kept++
+		}
+	}
+	if kept == len(m.sources) {
+		return
+	}
+	clear(m.entries[kept:])
+	m.sources, m.entries, m.layout = m.sources[:kept], m.entries[:kept], nil
+}
+
 // View returns the matrix as it stands at now. It is immutable and cheap: rows are shared.
 func (m *Matrix) View(now time.Time) *View {
 	m.mu.Lock()

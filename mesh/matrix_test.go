@@ -448,3 +448,29 @@ func FuzzRowSections(f *testing.F) {
 		}
 	})
 }
+
+// Without gossip there is no roster, and of a node that was removed nothing would ever be forgotten.
+func TestWhoIsNotExpectedIsForgottenAfterLongSilence(t *testing.T) {
+	c := newCluster(t, 3)
+	known := func() (out []string) {
+		for _, a := range c.matrix.View(epoch.Add(time.Hour)).Agents() {
+			out = append(out, a.Key.String())
+		}
+		return out
+	}
+	c.matrix = NewMatrix()
+	c.putAll(epoch)
+	c.put(c.row(c.agents[0], nil, nil), epoch.Add(time.Hour))
+	if c.matrix.Forget(epoch); len(known()) != 6 {
+		t.Errorf("nobody has been silent for longer, there are %v", known())
+	}
+	c.matrix.Forget(epoch.Add(time.Second))
+	if got := known(); !slices.Equal(got, []string{"node1/pod"}) {
+		t.Errorf("there are %v, node1/pod alone reports", got)
+	}
+	c.matrix.SetRoster(&Roster{Agents: []Member{{Agent: c.agents[0]}}}, epoch)
+	c.matrix.Forget(epoch.Add(24 * time.Hour))
+	if got := known(); !slices.Equal(got, []string{"node1/pod"}) {
+		t.Errorf("there are %v, who is expected stays however long it is silent", got)
+	}
+}

@@ -171,7 +171,7 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
 	g.Go(func() error { return s.kube.follow(ctx, s, face) })
-	g.Go(func() error { return sweep(ctx, face, s.log) })
+	g.Go(func() error { return s.sweep(ctx, face) })
 	g.Go(func() error { return s.followTrips(ctx) })
 	g.Go(func() error { return s.trust.follow(ctx, s) })
 	g.Go(func() error { return s.trust.followMasters(ctx, s) })
@@ -187,11 +187,12 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 // sweepEvery is how often what vanished agents left behind is removed.
 const sweepEvery = 10 * time.Second
 
-func sweep(ctx context.Context, face *api.Server, log *slog.Logger) error {
+func (s *Server) sweep(ctx context.Context, face *api.Server) error {
 	return every(ctx, sweepEvery, func() {
 		if err := face.Sweep(ctx); err != nil {
-			log.Debug("sweep", "error", err)
+			s.log.Debug("sweep", "error", err)
 		}
+		s.matrix.Forget(time.Now().Add(-s.cfg.ReportTTL))
 	})
 }
 
