@@ -28,6 +28,8 @@ type Reader struct {
 
 // memory is what a Reader keeps of a reading.
 type memory struct {
+	// at has the monotonic clock, which Snapshot.At has not: when the node's clock is set, what has grown
+	// since an hour ago, or since an hour to come, must not pass for news.
 	at       time.Time
 	counters counts
 	links    map[linkKey][2]probe.Traffic
@@ -113,8 +115,9 @@ func (r *Reader) Read(ctx context.Context, i Interest) (*probe.Snapshot, error) 
 	if err != nil {
 		return nil, err
 	}
-	now := remember(s)
-	if before := r.base(s.At); before != nil {
+	now := remember(s, time.Now())
+	if before := r.base(now.at); before != nil {
+		s.Interval = now.at.Sub(before.at)
 		grow(s, before)
 	} else {
 		forgetTotals(s)
@@ -136,8 +139,8 @@ func (r *Reader) base(now time.Time) *memory {
 	return &r.past[0]
 }
 
-func remember(s *probe.Snapshot) memory {
-	m := memory{at: s.At, counters: s.Counters, links: make(map[linkKey][2]probe.Traffic, len(s.Links))}
+func remember(s *probe.Snapshot, at time.Time) memory {
+	m := memory{at: at, counters: s.Counters, links: make(map[linkKey][2]probe.Traffic, len(s.Links))}
 	for _, l := range s.Links {
 		m.links[linkKey{l.Index, l.Name}] = [2]probe.Traffic{l.RX, l.TX}
 	}
@@ -157,7 +160,6 @@ func uncounted(d probe.DropRule) probe.DropRule {
 }
 
 func grow(s *probe.Snapshot, before *memory) {
-	s.Interval = s.At.Sub(before.at)
 	for i := range s.Counters {
 		if c, old := &s.Counters[i], before.counters[i]; c.Known && old.Known {
 			c.Growth = since(c.Total, old.Total)

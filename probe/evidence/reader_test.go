@@ -89,6 +89,38 @@ func TestGrowthCoversTenSecondsWhenReadingsComeFast(t *testing.T) {
 	})
 }
 
+// TestGrowthIsOfTheLastSecondsWhateverIsDoneToTheClock has a node whose clock is set while the agent runs, as
+// NTP does after a boot with a wrong one.
+func TestGrowthIsOfTheLastSecondsWhateverIsDoneToTheClock(t *testing.T) {
+	for _, by := range []time.Duration{-2 * time.Hour, 2 * time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, _ := fakeReader(t)
+				right, set := r.read, time.Duration(0)
+				r.read = func(ctx context.Context, i Interest) (*probe.Snapshot, error) {
+					s, err := right(ctx, i)
+					s.At = s.At.Add(set)
+					return s, err
+				}
+				for i := range 60 {
+					if i == 20 {
+						set = by
+					}
+					s, err := r.Read(t.Context(), Interest{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := min(time.Duration(i)*time.Second, 10*time.Second)
+					if s.Interval != want || s.Growth(probe.IPInReceives) != uint64(want/time.Second*10) {
+						t.Fatalf("reading %d: growth %d over %v, want 10 a second over %v", i, s.Growth(probe.IPInReceives), s.Interval, want)
+					}
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}
+
 func TestErrorIsHandedOnAndReadingGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewReader(false)
