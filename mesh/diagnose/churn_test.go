@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,6 +62,30 @@ func TestADrainedNodeYieldsNothing(t *testing.T) {
 	w.inject(fault{path: func(from, to place) (effect, bool) { return dies(true, true), touches(from, to, 2) }})
 	w.run(60 * time.Second)
 	w.onlyEver()
+}
+
+// TestAFaultEndsWithTheAgentsThatSawIt has the agents of the host network taken away on purpose while their
+// port is closed on all nodes, or on one: as long as Kubernetes lists the nodes they stay in the roster as left.
+func TestAFaultEndsWithTheAgentsThatSawIt(t *testing.T) {
+	for _, nodes := range [][]int{{0, 1, 2, 3, 4}, {2}} {
+		w := newWorld(t, 5, nil).start()
+		w.inject(fault{path: func(from, to place) (effect, bool) {
+			return effect{fails: notPing, forth: true}, to.network == mesh.Host && from.node != to.node && slices.Contains(nodes, to.node)
+		}})
+		open := w.run(15 * time.Second)
+		if len(open) != 1 || open[0].Kind != PortBlocked {
+			t.Fatalf("closed at nodes %v: %v", nodes, open)
+		}
+		for node := range 5 {
+			w.leave(place{node, mesh.Host})
+		}
+		if found := w.run(30 * time.Second); len(found) != 1 || found[0].ID != open[0].ID {
+			t.Errorf("closed at nodes %v: while others may come in their place: %v", nodes, found)
+		}
+		for _, f := range w.run(3 * time.Minute) {
+			t.Errorf("closed at nodes %v: said for ever: %s", nodes, f.Summary)
+		}
+	}
 }
 
 func TestADeletedNodeYieldsNothing(t *testing.T) {

@@ -45,6 +45,16 @@ func (r *round) departed(nodes []string) bool {
 	return false
 }
 
+// replaced is how long an agent that left is waited for: another comes in its place, or it was taken away on
+// purpose and nothing more will ever be known of its paths. Gossip forgets it after as long.
+const replaced = 2 * time.Minute
+
+// takenAway reports whether an agent left and nobody came in its place.
+func (p *picture) takenAway(i int32) bool {
+	m := p.view.Agent(int(i))
+	return m.Life == mesh.Left && p.view.Generated.Sub(m.Since) > replaced
+}
+
 // sampleStates adds the states of some of the paths that a selector of a finding names.
 func (r *round) sampleStates(s *Selector, k *track, states *[probe.States]int) {
 	kind, err := mesh.ParsePathKind(s.Path)
@@ -64,7 +74,7 @@ func (r *round) sampleStates(s *Selector, k *track, states *[probe.States]int) {
 			}
 			path, ok := p.view.PathBetween(int(i), int(j), p.family)
 			switch {
-			case !ok:
+			case !ok || p.takenAway(i) || p.takenAway(j):
 			case !p.speaks[i] || !p.counts[j]:
 				states[probe.Unknown]++
 			case s.Probe == "" || path.State != probe.OK:
