@@ -53,9 +53,12 @@ type Registry struct {
 	// is kept for its successor to replace it.
 	Retain, LeftRetain time.Duration
 	members            map[string]Member
-	tombs              map[string]tomb
-	version            uint64
-	cached             *Roster
+	// heard is when somebody else than gossip last had a sign of life of a dead member. It is no part of
+	// Member: a roster does not change by it.
+	heard   map[string]time.Time
+	tombs   map[string]tomb
+	version uint64
+	cached  *Roster
 }
 
 // tomb remembers, for Retain, a run that was removed: servers and peers forget at other moments
@@ -69,7 +72,7 @@ type tomb struct {
 
 // NewRegistry returns an empty registry. Both durations must be positive.
 func NewRegistry(retain, leftRetain time.Duration) *Registry {
-	return &Registry{Retain: retain, LeftRetain: leftRetain, members: map[string]Member{}, tombs: map[string]tomb{}}
+	return &Registry{Retain: retain, LeftRetain: leftRetain, members: map[string]Member{}, heard: map[string]time.Time{}, tombs: map[string]tomb{}}
 }
 
 // Alive notes that gossip hears a. A run that said it leaves never comes back: it is ignored, since
@@ -101,6 +104,15 @@ func (r *Registry) Hint(a Agent, now time.Time) {
 		return
 	}
 	r.set(Member{Agent: a, Life: Dead, Since: now})
+}
+
+// Heard notes that a member which gossip does not hear lives nevertheless: it answers probes, reports, or
+// takes reports. Retain counts from there, or a mesh whose gossip has no way would fall apart a Retain
+// after its members were hinted, though each of them is well.
+func (r *Registry) Heard(name string, now time.Time) {
+	if m, known := r.members[name]; known && m.Life == Dead {
+		r.heard[name] = now
+	}
 }
 
 // Dead notes that gossip no longer hears the member. One that left on purpose stays left.
@@ -140,6 +152,9 @@ func (r *Registry) Expire(now time.Time) {
 	holders := r.holders()
 	for name, m := range r.members {
 		age := now.Sub(m.Since)
+		if at, heard := r.heard[name]; heard {
+			age = now.Sub(at)
+		}
 		superseded := m.Role == RoleAgent && m.Life != Alive && holders[m.Key].Name != name
 		if superseded || m.Life == Dead && age > r.Retain || m.Life == Left && age > r.LeftRetain {
 			r.bury(m, now)
@@ -210,11 +225,13 @@ func outranks(m, old Member) bool {
 
 func (r *Registry) set(m Member) {
 	r.members[m.Name] = m
+	delete(r.heard, m.Name)
 	r.changed()
 }
 
 func (r *Registry) bury(m Member, now time.Time) {
 	delete(r.members, m.Name)
+	delete(r.heard, m.Name)
 	r.tombs[m.Name] = tomb{boot: m.Boot, left: m.Life == Left, at: now}
 	r.changed()
 }

@@ -86,7 +86,32 @@ func TestRosterLife(t *testing.T) {
 		{"another node is gone", func(r *Registry) { r.Alive(a, day); r.Dead("a-1", day); r.Gone("n2", day) }, "a-1 dead"},
 		{"a gone node is not hinted back", func(r *Registry) { r.Hint(a, day); r.Gone("n1", day); r.Hint(a, day) }, ""},
 		{"but comes back by a new run", func(r *Registry) { r.Hint(a, day); r.Gone("n1", day); r.Hint(rosterAgent("a-1", "n1", 5), day) }, "a-1 dead"},
-		{"unknown names die in silence", func(r *Registry) { r.Dead("x", day); r.Left("y", day) }, ""},
+		{"who answers although gossip never hears it stays", func(r *Registry) {
+			r.Hint(a, day)
+			r.Heard("a-1", at(20*time.Hour))
+			r.Expire(at(40 * time.Hour))
+		}, "a-1 dead"},
+		{"for as long as it answers", func(r *Registry) {
+			r.Hint(a, day)
+			r.Heard("a-1", at(20*time.Hour))
+			r.Expire(at(45 * time.Hour))
+		}, ""},
+		{"who dies later dies from then on", func(r *Registry) {
+			r.Hint(a, day)
+			r.Heard("a-1", day)
+			r.Alive(a, day)
+			r.Heard("a-1", day)
+			r.Dead("a-1", at(20*time.Hour))
+			r.Expire(at(40 * time.Hour))
+		}, "a-1 dead"},
+		{"who left and answers on goes nevertheless", func(r *Registry) {
+			r.Alive(a, day)
+			r.Left("a-1", day)
+			r.Heard("a-1", at(2*time.Minute))
+			r.Expire(at(3 * time.Minute))
+		}, ""},
+		{"also one of a node that is gone", func(r *Registry) { r.Hint(a, day); r.Heard("a-1", day); r.Gone("n1", day) }, ""},
+		{"unknown names die in silence", func(r *Registry) { r.Dead("x", day); r.Left("y", day); r.Heard("z", day) }, ""},
 		{"a clock that jumped back expires nothing", func(r *Registry) { r.Alive(a, day); r.Dead("a-1", day); r.Expire(at(-48 * time.Hour)) }, "a-1 dead"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -8,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,24 +32,36 @@ type serverState struct {
 }
 
 // servers are the addresses to post to: every server that gossip hears; where it hears none, or none
-// of them took the last row, those it once heard and the one of -serverendpoint too: an address that
+// of them took the last row, the one of -serverendpoint and those it once heard too: an address that
 // a server advertises may not be one that this agent reaches.
 func (a *Agent) servers() []string {
-	var alive, other []string
-	for _, m := range a.gossip.Roster().Servers {
-		at := netip.AddrPortFrom(m.Primary(), m.ProbePort).String()
+	return serversOf(a.gossip.Roster(), a.cfg.ServerEndpoint, a.unheard.Load())
+}
+
+// serversOf lists them in the order in which they are worth the time of one delivery, which those that are
+// no more can use up: where gossip has no way, each pod that the server ever had is dead and not left.
+func serversOf(roster *mesh.Roster, endpoint string, unheard bool) []string {
+	var out []string
+	var dead []mesh.Member
+	for _, m := range roster.Servers {
 		switch m.Life {
 		case mesh.Alive:
-			alive = append(alive, at)
+			out = append(out, serverAt(m))
 		case mesh.Dead:
-			other = append(other, at)
+			dead = append(dead, m)
 		}
 	}
-	if len(alive) == 0 || a.unheard.Load() {
-		alive = append(append(alive, other...), a.cfg.ServerEndpoint)
+	if len(out) == 0 || unheard {
+		out = append(out, endpoint)
+		slices.SortStableFunc(dead, func(a, b mesh.Member) int { return cmp.Compare(b.Boot, a.Boot) })
+		for _, m := range dead {
+			out = append(out, serverAt(m))
+		}
 	}
-	return distinct(alive)
+	return distinct(out)
 }
+
+func serverAt(m mesh.Member) string { return netip.AddrPortFrom(m.Primary(), m.ProbePort).String() }
 
 // distinct leaves out what a list has already: a server's address may be that of -serverendpoint, or
 // of one before it, and no row goes to one server twice.
@@ -137,28 +149,37 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 		}
 	}
 	short := a.codec.Encode(nil, row, false)
-	var taken atomic.Bool
+	took := make([]bool, len(servers))
 	var g errgroup.Group
 	g.SetLimit(4)
-	for _, at := range servers {
+	for i, at := range servers {
 		s := a.serverStates[at]
 		if s == nil {
 			s = &serverState{}
 		}
 		states[at] = s
 		g.Go(func() error {
-			if a.postRow(ctx, at, s, peers, row, short) {
-				taken.Store(true)
-			}
+			took[i] = a.postRow(ctx, at, s, peers, row, short)
 			return nil
 		})
 	}
 	_ = g.Wait() // nothing returns an error
-	a.unheard.Store(!taken.Load())
+	a.unheard.Store(!slices.Contains(took, true))
+	a.gossip.Heard(deadThatTook(a.gossip.Roster(), servers, took))
 	a.serverStates = states
 	if targets, known := watched(a.cfg.Services, servers, states); known {
 		a.watch.SetTargets(targets)
 	}
+}
+
+// deadThatTook are the names of the servers that gossip does not hear although they took the row.
+func deadThatTook(roster *mesh.Roster, servers []string, took []bool) (names []string) {
+	for _, m := range roster.Servers {
+		if i := slices.Index(servers, serverAt(m)); i >= 0 && took[i] && m.Life == mesh.Dead {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // watched are the services to probe: one's own, and after them those that the servers name, each for itself.

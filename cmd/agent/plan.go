@@ -14,7 +14,9 @@ type plan struct {
 	targets []probe.Target
 	// columns finds the column of an answerer or sender by its identity.
 	columns map[columnKey]int
-	nodes   int
+	// silent are the names, by column, of those whom gossip does not hear.
+	silent map[int]string
+	nodes  int
 }
 
 type columnKey struct {
@@ -29,7 +31,7 @@ func newPlan(roster *mesh.Roster, self mesh.Agent) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{roster: roster, table: table, columns: make(map[columnKey]int, table.Len())}
+	p := &plan{roster: roster, table: table, columns: make(map[columnKey]int, table.Len()), silent: map[int]string{}}
 	for i := range table.Len() {
 		d := table.Dest(i)
 		p.columns[columnKey{d.Key.ID(), d.Family}] = i
@@ -48,6 +50,9 @@ func newPlan(roster *mesh.Roster, self mesh.Agent) (*plan, error) {
 			if addr := m.Addr(f); addr.IsValid() && self.Addr(f).IsValid() {
 				p.targets = append(p.targets, probe.Target{ID: m.Key.ID(), Addr: netip.AddrPortFrom(addr, m.ProbePort),
 					Bytes: min(typical[self.Network], typical[m.Network])})
+				if m.Life == mesh.Dead {
+					p.silent[p.column(m.Key.ID(), addr)] = m.Name
+				}
 			}
 		}
 	}
@@ -64,6 +69,20 @@ func (p *plan) column(id uint64, addr netip.Addr) int {
 		return i
 	}
 	return -1
+}
+
+// answering are the names of those whom gossip does not hear, but who answer our probes.
+func (p *plan) answering(statuses []probe.PathStatus) (names []string) {
+	if len(p.silent) == 0 {
+		return nil
+	}
+	for i := range statuses {
+		s := &statuses[i]
+		if name := p.silent[p.column(s.Target.ID, s.Target.Addr.Addr())]; name != "" && s.Probes[probe.UDP].State == probe.OK {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // typicalMTU returns for each network the MTU that most agents advertise, the larger one when two

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,5 +97,61 @@ func TestRelaysAreAskedInTheOrderInWhichTheyCanHelp(t *testing.T) {
 			t.Errorf("%v has rank %d, want one after %d", peer.key, rank, last)
 		}
 		last = rank
+	}
+}
+
+func TestWhoAnswersIsHeardThoughGossipIsSilent(t *testing.T) {
+	self, alive, silent, down := member(1, mesh.Pod, 0), member(2, mesh.Pod, 0), member(3, mesh.Pod, 0), member(4, mesh.Pod, 0)
+	for _, a := range []*mesh.Agent{&self, &silent} {
+		a.IPv6 = netip.AddrFrom16([16]byte{0xfd, 15: a.IPv4.As4()[3]})
+	}
+	r := rosterOf(self, alive)
+	r.Hint(silent, time.Unix(0, 0))
+	r.Hint(down, time.Unix(0, 0))
+	p, err := newPlan(r.Roster(), self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statuses []probe.PathStatus
+	for _, target := range p.targets {
+		s := probe.PathStatus{Target: target}
+		s.Probes[probe.UDP].State = probe.OK
+		if target.ID == down.ID() || target.Addr.Addr() == silent.IPv4 { // the other family will do
+			s.Probes[probe.UDP].State = probe.Failing
+		}
+		statuses = append(statuses, s)
+	}
+	stranger := probe.Target{ID: 99, Addr: netip.MustParseAddrPort("10.0.0.99:8095")} // the roster has moved on
+	statuses = append(statuses, probe.PathStatus{Target: stranger, Probes: [probe.Kinds]probe.Status{{State: probe.OK}}})
+	if got := p.answering(statuses); len(got) != 1 || got[0] != silent.Name {
+		t.Errorf("heard %q, want %q alone", got, silent.Name)
+	}
+}
+
+// TestServersThatAreNoMoreTakeNobodysTime has a server whose pod was replaced again and again while gossip,
+// which would tell that the old ones left, has no way.
+func TestServersThatAreNoMoreTakeNobodysTime(t *testing.T) {
+	r := rosterOf()
+	server := func(i byte) mesh.Agent {
+		return mesh.Agent{Name: fmt.Sprintf("server-%d", i), Role: mesh.RoleServer, IPv4: netip.AddrFrom4([4]byte{10, 9, 0, i}), ProbePort: 8081, Boot: uint64(i)}
+	}
+	const endpoint = "netchecker-service:8081"
+	for i := range byte(4) {
+		r.Hint(server(i), time.Unix(0, 0))
+	}
+	want := []string{endpoint, "10.9.0.3:8081", "10.9.0.2:8081", "10.9.0.1:8081", "10.9.0.0:8081"}
+	if got := serversOf(r.Roster(), endpoint, false); !slices.Equal(got, want) {
+		t.Errorf("none is heard: %q, want %q", got, want)
+	}
+	names := deadThatTook(r.Roster(), want, []bool{true, true, false, false, false})
+	if len(names) != 1 || names[0] != "server-3" {
+		t.Errorf("the row was taken by %q, want server-3", names)
+	}
+	r.Alive(server(7), time.Unix(0, 0))
+	if got := serversOf(r.Roster(), endpoint, false); !slices.Equal(got, []string{"10.9.0.7:8081"}) {
+		t.Errorf("one is heard: %q", got)
+	}
+	if got := serversOf(r.Roster(), endpoint, true); !slices.Equal(got, append([]string{"10.9.0.7:8081"}, want...)) {
+		t.Errorf("the one that is heard took nothing: %q", got)
 	}
 }

@@ -98,6 +98,7 @@ func (a *Agent) sendRows(ctx context.Context) error {
 		}
 		last = time.Now()
 		a.deliverRow(ctx, a.row(p, false))
+		a.gossip.Heard(p.answering(a.statuses))
 		next = last.Add(interval)
 		timer.Reset(max(time.Until(next), debounce))
 	}

@@ -63,3 +63,27 @@ func (s *Server) sighted(a mesh.Agent) {
 		s.gossip.Hint([]mesh.Agent{a})
 	}
 }
+
+// heardEvery is how often gossip is told who reports: often enough for its retention of a day.
+const heardEvery = time.Minute
+
+// followReporters tells gossip of agents that report although it does not hear them, until ctx ends.
+func (s *Server) followReporters(ctx context.Context) error {
+	if s.gossip == nil {
+		return nil
+	}
+	return every(ctx, heardEvery, func() { s.gossip.Heard(reporters(s.matrix.View(time.Now()))) })
+}
+
+// reporters are the names of the agents that report and are dead in the roster.
+func reporters(v *mesh.View) (names []string) {
+	for i := range v.Len() {
+		if state, _ := v.Reported(i); state != mesh.Reporting || v.Agent(i).Life != mesh.Dead {
+			continue
+		}
+		if row, _ := v.RowOf(i); row != nil {
+			names = append(names, row.Source.Name)
+		}
+	}
+	return names
+}

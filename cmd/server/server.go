@@ -170,6 +170,7 @@ func (s *Server) live(ctx context.Context, face *api.Server, listener net.Listen
 		return nil
 	})
 	g.Go(func() error { return s.followRoster(ctx) })
+	g.Go(func() error { return s.followReporters(ctx) })
 	g.Go(func() error { return s.kube.follow(ctx, s, face) })
 	g.Go(func() error { return s.sweep(ctx, face) })
 	g.Go(func() error { return s.followTrips(ctx) })

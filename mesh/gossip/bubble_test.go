@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,32 @@ func TestHints(t *testing.T) {
 		if s := loner.Stats(); s.BadHints != 1 {
 			t.Errorf("%d bad hints, want 1", s.BadHints)
 		}
+	})
+}
+
+// TestWhoAnswersOutlivesASilentGossip has a mesh whose gossip has no way, as behind a firewall that lets
+// the other port pass: whom a server hinted is heard by its answers alone.
+func TestWhoAnswersOutlivesASilentGossip(t *testing.T) {
+	bubble(t, func(t *testing.T, net *memnet) {
+		net.setCut(func(from, to netip.AddrPort) bool { return from != to })
+		cfg := net.config(testAgent(0))
+		cfg.Retain = time.Hour
+		g := start(t, cfg)
+		g.Hint([]mesh.Agent{testAgent(1), testAgent(2)})
+		within(t, time.Second, "targets at once", func() bool { return len(g.Roster().Agents) == 3 })
+		roster := g.Roster()
+		for range 6 * 5 {
+			time.Sleep(10 * time.Minute)
+			g.Heard([]string{testAgent(1).Name})
+		}
+		time.Sleep(time.Second)
+		if life(g, testAgent(1)) != "agent-1 dead" || life(g, testAgent(2)) != "absent" {
+			t.Errorf("after five hours: who answers %s, who does not %s", life(g, testAgent(1)), life(g, testAgent(2)))
+		}
+		if version := g.Roster().Version; version > roster.Version+1 {
+			t.Errorf("%d rosters, want one: for whom nobody heard", version-roster.Version)
+		}
+		within(t, 2*time.Hour, "who answers no more gone", func() bool { return life(g, testAgent(1)) == "absent" })
 	})
 }
 

@@ -20,6 +20,7 @@ const (
 	eventHint
 	eventGone
 	eventBack
+	eventHeard
 )
 
 // event is one piece of news for the owner of the registry; which fields are set depends on kind.
@@ -31,6 +32,7 @@ type event struct {
 	digest uint64
 	agents []mesh.Agent
 	nodes  []string
+	names  []string
 }
 
 // inbox takes news from memberlist's callbacks. They run under memberlist's own lock, in its

@@ -173,6 +173,15 @@ func (g *Gossip) Hint(agents []mesh.Agent) {
 	g.box.put(event{kind: eventHint, agents: append([]mesh.Agent(nil), agents...)})
 }
 
+// Heard tells of members that gave a sign of life which was none of gossip's, such as an answer to a
+// probe. Those that are dead in the roster stay so, and stay there for another Retain.
+func (g *Gossip) Heard(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	g.box.put(event{kind: eventHeard, names: append([]string(nil), names...)})
+}
+
 // Gone takes the dead and left agents of nodes that no longer exist out of the roster; those that
 // gossip still hears go when it no longer does, within the hour.
 func (g *Gossip) Gone(nodes []string) {

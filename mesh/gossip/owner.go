@@ -108,6 +108,11 @@ func (o *owner) drain(now time.Time) {
 			for _, node := range e.nodes {
 				delete(o.gone, node)
 			}
+		case eventHeard:
+			for _, name := range e.names {
+				o.reg.Heard(name, now)
+			}
+			continue
 		}
 		o.due = true
 	}
