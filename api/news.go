@@ -162,15 +162,14 @@ func (s *Server) SetServices(services []ServiceTarget) {
 	n.services, n.servedAt = slices.Clone(services), n.version
 }
 
-// NodesGone tells that nodes no longer exist; NodeBack takes it back.
+// NodesGone tells that nodes no longer exist, also those of which it was told before: agents forget it in
+// time. NodeBack takes it back.
 func (s *Server) NodesGone(nodes ...string) {
 	n := &s.news
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, node := range nodes {
-		if key := (newsKey{newsGone, node}); n.items[key] == nil {
-			n.put(key, newsItem{})
-		}
+		n.put(newsKey{newsGone, node}, newsItem{})
 	}
 	gone := 0
 	for i := len(n.order) - 1; i >= 0; i-- {

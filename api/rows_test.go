@@ -260,6 +260,13 @@ func TestAnAnswerTellsWhatTheAgentHasNotHeard(t *testing.T) {
 		len(got.Zones) != 1 || got.Zones["node2"] != "c" || got.Services == nil || len(*got.Services) != 0 {
 		t.Errorf("changes: %+v", got)
 	}
+	f.server.NodesGone("node9") // whose agents died only now: it is told again, and once
+	if got = row(); strings.Join(got.Roster.Gone, ",") != "node9" {
+		t.Errorf("told again: %+v", got)
+	}
+	if got = row(); len(got.Roster.Gone) != 0 {
+		t.Errorf("told for ever: %+v", got)
+	}
 	version += 1 << 40
 	if got = row(); !got.Roster.Full || len(got.Roster.Agents) != 6 {
 		t.Errorf("a version of another server: %+v", got)

@@ -159,20 +159,22 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 				zones[name] = n.Zone
 			}
 		}
-		gone, back, past := book.update(nodes, current, s.roster(), time.Now())
+		now := time.Now()
+		gone, back, past := book.update(nodes, current, s.roster(), now)
 		for name := range book.gone {
 			facts[name] = diagnose.NodeFacts{Gone: true}
 		}
 		face.SetZones(zones)
-		face.NodesGone(gone...)
+		again := book.late(s.roster(), now)
+		face.NodesGone(append(again, gone...)...)
 		face.NodeBack(back...)
 		face.NodeBack(past...) // agents that start are told of it no longer
 		if len(gone)+len(back) > 0 {
 			s.log.Info("nodes of Kubernetes", "gone", gone[:min(len(gone), 10)], "back", back[:min(len(back), 10)])
-			if s.gossip != nil {
-				s.gossip.Gone(gone)
-				s.gossip.Back(back)
-			}
+		}
+		if s.gossip != nil {
+			s.gossip.Gone(append(again, gone...))
+			s.gossip.Back(back)
 		}
 		k.zones.Store(&zones)
 		k.nodes.Store(&facts)

@@ -59,6 +59,18 @@ func (b *goneBook) update(nodes map[string]kube.Node, current bool, roster *mesh
 	return gone, back, past
 }
 
+// late are the nodes known as gone whose agents are silent only now: somebody deleted the node and let its
+// machine run. Gossip has forgotten by then that it is gone, and would expect its agents for another day.
+func (b *goneBook) late(roster *mesh.Roster, now time.Time) (nodes []string) {
+	for _, name := range silentNodes(roster) {
+		if at, known := b.gone[name]; known && at.Before(now) {
+			nodes = append(nodes, name)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
 // leaveRemember is how long an agent that was told to go may be silent without anybody wondering: the
 // time that its pod has to end, and that another has to come in its place. A pod that terminates for
 // longer is on a node that is down, or nobody replaced it: its silence is a fault again.

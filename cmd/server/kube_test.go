@@ -57,6 +57,35 @@ func TestOnlyACurrentListProvesThatANodeIsGone(t *testing.T) {
 	}
 }
 
+// TestAMachineThatOutlivedItsNodeIsGoneToo has a node deleted while its agents go on for hours: gossip was told
+// while it heard them, and has forgotten.
+func TestAMachineThatOutlivedItsNodeIsGoneToo(t *testing.T) {
+	book := goneBook{seen: map[string]bool{}, gone: map[string]time.Time{}}
+	now := time.Now()
+	listed := map[string]kube.Node{"node1": {}, "node2": {}}
+	alive := &mesh.Roster{Agents: []mesh.Member{member("node1", mesh.Alive), member("node2", mesh.Alive)}}
+	dead := &mesh.Roster{Agents: []mesh.Member{member("node1", mesh.Alive), member("node2", mesh.Dead)}}
+	for i, step := range []struct {
+		nodes       map[string]kube.Node
+		current     bool
+		roster      *mesh.Roster
+		gone, again []string
+	}{
+		{listed, true, alive, nil, nil},
+		{map[string]kube.Node{"node1": {}}, true, alive, []string{"node2"}, nil},
+		{map[string]kube.Node{"node1": {}}, true, alive, nil, nil},
+		{map[string]kube.Node{"node1": {}}, true, dead, nil, []string{"node2"}},
+		{map[string]kube.Node{"node1": {}}, false, dead, nil, []string{"node2"}},
+		{listed, true, dead, nil, nil}, // it is back
+	} {
+		now = now.Add(time.Hour)
+		gone, _, _ := book.update(step.nodes, step.current, step.roster, now)
+		if again := book.late(step.roster, now); !slices.Equal(gone, step.gone) || !slices.Equal(again, step.again) {
+			t.Errorf("step %d: gone %v, again %v, want %v, %v", i, gone, again, step.gone, step.again)
+		}
+	}
+}
+
 func TestAPodThatWasTerminatingLeavesUntilTheRosterForgetsIt(t *testing.T) {
 	pod := func(name string, terminating bool) kube.Pod { return kube.Pod{Name: name, Terminating: terminating} }
 	roster := &mesh.Roster{Agents: []mesh.Member{member("1", mesh.Dead), member("2", mesh.Alive)}}
