@@ -7,6 +7,7 @@ import { OK } from './words.js';
 const FORMS = 12; // CSS pixels from which on a cell has room for forms
 const FINE = 3; // below this, cells are pooled
 
+let image; // the pixels of the last frame
 const sheet = document.createElement('canvas'); // where pixels are made before they are enlarged
 
 /** paint draws a Matrix. */
@@ -45,27 +46,36 @@ function pixels(g, m, sight) {
   const level = m.heat ? 0 : Math.max(0, Math.ceil(Math.log2(FINE / m.size))), step = 1 << level;
   const i0 = sight.i0 >> level, j0 = sight.j0 >> level, rows = Math.ceil(sight.i1 / step) - i0, cols = Math.ceil(sight.j1 / step) - j0;
   if (rows <= 0 || cols <= 0) return;
-  const image = new ImageData(2 * cols, 2 * rows), out = new Uint32Array(image.data.buffer);
-  if (m.heat) heat(out, m, i0, j0, rows, cols);
-  else states(out, m, level, i0, j0, rows, cols);
-  if (sheet.width < 2 * cols || sheet.height < 2 * rows) Object.assign(sheet, { width: Math.max(sheet.width, 2 * cols), height: Math.max(sheet.height, 2 * rows) });
-  sheet.getContext('2d').putImageData(image, 0, 0);
+  const out = pixelsOf(2 * cols, 2 * rows), width = image.width;
+  if (m.heat) heat(out, width, m, i0, j0, rows, cols);
+  else states(out, width, m, level, i0, j0, rows, cols);
+  if (sheet.width < width || sheet.height < image.height) Object.assign(sheet, { width, height: image.height });
+  sheet.getContext('2d').putImageData(image, 0, 0, 0, 0, 2 * cols, 2 * rows);
   g.imageSmoothingEnabled = false;
   const s = m.size * step;
   g.drawImage(sheet, 0, 0, 2 * cols, 2 * rows, m.left + j0 * s - m.x, m.top + i0 * s - m.y, cols * s, rows * s);
   if (m.size >= 6) grid(g, m, sight);
 }
 
-function states(out, m, level, i0, j0, rows, cols) {
-  const { palette } = m, plane = m.plane.step === 1 ? m.plane.pooled(level) : null, step = 1 << level;
-  const normal = m.old ? palette.old : palette.pixels, width = 2 * cols, grouped = !level && m.plane.sums.size > 0;
-  out.fill(normal[OK]); // most places are ok, and cost no more than this
+/** pixelsOf returns the pixels of an image of at least so many, the last frame's if that will do. */
+function pixelsOf(width, height) {
+  const had = image ? image.width * image.height : 0;
+  if (!had || image.width < width || image.height < height || had > 4 * width * height) image = new ImageData(width, height);
+  return new Uint32Array(image.data.buffer);
+}
+
+function states(out, width, m, level, i0, j0, rows, cols) {
+  const { palette, light, plane } = m, step = 1 << level, pool = plane.step === 1 ? plane.pooled(level) : null;
+  const normal = m.old ? palette.old : palette.pixels, grouped = !level && plane.sums.size > 0, all = !!light || grouped;
   for (let i = 0; i < rows; i++) {
+    const from = 2 * i * width, first = pool ? (i0 + i) * pool.size + j0 : 0;
+    out.fill(normal[OK], from, from + 2 * cols); // most places are ok, and cost no more than this
+    out.fill(normal[OK], from + width, from + width + 2 * cols);
     for (let j = 0; j < cols; j++) {
-      const cell = plane ? plane.cells[(i0 + i) * plane.size + j0 + j] : m.plane.worst((i0 + i) * step, (j0 + j) * step, step);
-      if (!cell && !m.light && !grouped) continue;
-      const lit = m.light ? m.light.of(maskPooled(m, (i0 + i) * step, (j0 + j) * step, step), cell) : -1, at = 2 * i * width + 2 * j;
-      const sum = grouped ? m.plane.sum(i0 + i, j0 + j) : undefined, mixed = sum && palette.mix(sum);
+      const cell = pool ? pool.cells[first + j] : plane.worst((i0 + i) * step, (j0 + j) * step, step);
+      if (!cell && !all) continue;
+      const lit = light ? light.of(maskPooled(m, (i0 + i) * step, (j0 + j) * step, step), cell) : -1, at = from + 2 * j;
+      const sum = grouped ? plane.sum(i0 + i, j0 + j) : undefined, mixed = sum && palette.mix(sum);
       for (let q = 0; q < 4; q++) {
         const shift = 3 * QUADRANTS[q], colours = lit === -1 || (lit >> shift) & 7 ? normal : palette.dim;
         out[at + (q >> 1) * width + (q & 1)] = mixed && colours === palette.pixels ? mixed[QUADRANTS[q]] : colours[(cell >> shift) & 7];
@@ -83,8 +93,8 @@ function maskPooled(m, i, j, step) {
 }
 
 /** heat draws round trips of one path kind; what is not ok keeps its state's colour. */
-function heat(out, m, i0, j0, rows, cols) {
-  const { palette, heat: { at, kind } } = m, width = 2 * cols;
+function heat(out, width, m, i0, j0, rows, cols) {
+  const { palette, heat: { at, kind } } = m;
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < cols; j++) {
       const mark = (m.plane.cell(i0 + i, j0 + j) >> (3 * kind)) & 7, ms = at(m.items[i0 + i], m.items[j0 + j]);
@@ -133,26 +143,24 @@ function labels(g, m, sight) {
   g.font = '12px system-ui, sans-serif';
   g.textBaseline = 'middle';
   const colour = (item, here) => (here ? p.accent : item.hit || item.group ? p.text : p.soft);
+  g.textAlign = 'right';
   for (let i = Math.ceil(sight.i0 / every) * every; i < sight.i1; i += every) {
     const y = m.top + (i + 0.5) * s - m.y;
     if (y < m.top) continue;
     g.fillStyle = colour(items[i], under && under.i === i);
-    g.textAlign = 'right';
     g.fillText(title(g, items[i], m.left - 10), m.left - 6, y);
   }
+  const scale = devicePixelRatio || 1, sin = Math.sin(Math.PI / 3), cos = Math.cos(Math.PI / 3);
+  g.textAlign = 'left';
   for (let j = Math.ceil(sight.j0 / every) * every; j < sight.j1; j += every) {
     const x = m.left + (j + 0.5) * s - m.x;
     if (x < m.left) continue;
-    g.save();
-    g.translate(x, m.top - 6);
-    g.rotate(-Math.PI / 3);
+    g.setTransform(scale * cos, -scale * sin, scale * sin, scale * cos, scale * x, scale * (m.top - 6));
     g.fillStyle = colour(items[j], under && under.j === j);
-    g.textAlign = 'left';
-    g.fillText(title(g, items[j], (m.top - 12) / Math.sin(Math.PI / 3)), 0, 0);
-    g.restore();
+    g.fillText(title(g, items[j], (m.top - 12) / sin), 0, 0);
   }
+  g.setTransform(scale, 0, 0, scale, 0, 0);
   g.fillStyle = p.soft;
-  g.textAlign = 'left';
   g.font = '11px system-ui, sans-serif';
   g.fillText('from ↓ to →', 2, 9);
 }
@@ -160,20 +168,24 @@ function labels(g, m, sight) {
 /** title is what there is room for of an item's label: how many nodes a group has can be left out. */
 const title = (g, item, room) => clip(g, item.group && g.measureText(labelOf(item)).width > room ? item.name : labelOf(item), room);
 
-const clipped = new Map();
+const clipped = new Map(); // by the room there is, then by the text
 
 /** clip shortens a name in its middle: names of nodes differ at either end. */
 function clip(g, text, room) {
-  const key = `${text} ${Math.round(room)}`;
-  let short = clipped.get(key);
+  let known = clipped.get(room);
+  if (!known) {
+    if (clipped.size > 8) clipped.clear();
+    clipped.set(room, known = new Map());
+  }
+  let short = known.get(text);
   if (short === undefined) {
     short = text;
     if (g.measureText(text).width > room) {
       let keep = Math.max(2, Math.floor(room / 6.2) - 1);
       do short = `${text.slice(0, Math.ceil(keep / 2))}…${text.slice(text.length - Math.floor(keep / 2))}`; while (g.measureText(short).width > room && --keep > 1);
     }
-    if (clipped.size > 20000) clipped.clear();
-    clipped.set(key, short);
+    if (known.size > 20000) known.clear();
+    known.set(text, short);
   }
   return short;
 }
