@@ -82,11 +82,13 @@ func (s *asker) history(cmd *cobra.Command, o *output, query url.Values, limit i
 			query.Set("since", page.Since.Format(time.RFC3339Nano))
 		}
 		all = page
-		if all.Next == "" || len(all.Changes)+len(all.Agents) >= limit {
+		read := len(all.Changes) + len(all.Agents)
+		if all.Next == "" || read >= limit {
 			break
 		}
 		query.Set("after", all.Next)
-		wait.now(fmt.Sprintf("reading the history, %d changes", len(all.Changes)+len(all.Agents)))
+		query.Set("limit", strconv.Itoa(min(limit-read, pageLimit)))
+		wait.now(fmt.Sprintf("reading the history, %d changes", read))
 	}
 	wait.end()
 	if err := historyTable(&all).print(o, "nothing changed"); err != nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -313,6 +314,21 @@ func TestCheckWaitsForASilentServerNoLongerThanItIsTold(t *testing.T) {
 		if status, out := w.types("check", "--wait", wait); status != 1 || out != "cannot tell: "+silent.URL+": no answer within "+want+"\n" {
 			t.Errorf("--wait %s: status %d: %s", wait, status, out)
 		}
+	}
+}
+
+func TestTheHistoryHasNoMoreChangesThanAskedFor(t *testing.T) {
+	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+		changes := strings.Repeat(`{"at":"2026-01-01T00:00:01.000Z","source":"a","destination":"b","path":"pod-to-pod","from":"ok","state":"failing"},`, n)
+		fmt.Fprintf(w, `{"since":"2026-01-01T00:00:00.000Z","until":"2026-01-01T00:00:02.000Z","complete":true,"changes":[%s],"agents":[],"findings":[],"next":"1-1"}`,
+			strings.TrimSuffix(changes, ","))
+	}))
+	defer pages.Close()
+	w := &world{t: t, url: pages.URL}
+	status, out := w.types("history", "--limit", "10003", "-o", "csv")
+	if lines := strings.Count(out, "pod-to-pod"); status != 0 || lines != 10003 {
+		t.Errorf("status %d, %d changes, want 10003", status, lines)
 	}
 }
 
