@@ -56,12 +56,14 @@ func (l *layout) index(sources []Key) {
 		}
 		l.columnOf[i] = [Families]int{-1, -1}
 		for _, d := range appendDests(nil, m.Agent) {
+			if len(dests) == MaxDests { // the others have no column, as who has no address
+				break
+			}
 			l.columnOf[i][d.Family] = len(dests)
 			l.agentOf = append(l.agentOf, i)
 			dests = append(dests, d)
 		}
 	}
-	dests = dests[:min(len(dests), MaxDests)]
 	// Members are sorted and unique and so are dests: NewTable has nothing to refuse.
 	l.table, _ = NewTable(dests)
 	for f := range l.family {

@@ -249,6 +249,52 @@ func TestFiltersChooseByKindSourceAndDestination(t *testing.T) {
 	}
 }
 
+// TestMoreDestinationsThanATableHoldsBreakNothing has more agents than anybody should: one who may send rows can
+// do so under many names, and a server must outlive it.
+func TestMoreDestinationsThanATableHoldsBreakNothing(t *testing.T) {
+	r := &Roster{}
+	for i := range MaxDests/2 + 10 {
+		a := Agent{Name: fmt.Sprintf("a%05d", i), Key: Key{fmt.Sprintf("node%05d", i), Pod}, IPv4: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Boot: 1}
+		a.IPv6 = netip.AddrFrom16([16]byte{0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+		r.Agents = append(r.Agents, Member{Agent: a, Since: epoch})
+	}
+	last := &r.Agents[len(r.Agents)-1]
+	last.Life = Left
+	m := NewMatrix()
+	m.SetRoster(r, epoch)
+	table, err := NewTable([]Dest{{Key: r.Agents[0].Key}, {Key: last.Key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range []Agent{r.Agents[0].Agent, r.Agents[len(r.Agents)-2].Agent} {
+		row := NewRow(a, table)
+		row.Sequence, row.Interval = uint64(i+1), time.Second
+		row.Seal()
+		if err := m.Put(row, "", epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := m.View(epoch)
+	if n := v.Len(); n != len(r.Agents) {
+		t.Errorf("%d agents, want all %d", n, len(r.Agents))
+	}
+	for i, want := range map[int]int{0: MaxDests - 2, v.Len() - 2: 0} {
+		got := 0
+		for range v.BadFrom(i) {
+			got++
+		}
+		sum := 0
+		for _, counts := range v.CountsFrom(i) {
+			for _, n := range counts {
+				sum += n
+			}
+		}
+		if got != want || sum != want {
+			t.Errorf("agent %d of %d: %d paths not ok and %d in all, want %d", i, v.Len(), got, sum, want)
+		}
+	}
+}
+
 func TestLossIsGivenTheDirectionTheDestinationSaw(t *testing.T) {
 	for _, c := range []struct {
 		heard            probe.HeardState
