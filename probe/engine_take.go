@@ -27,7 +27,8 @@ func (e *Engine) take(a *Arrival) {
 		return
 	}
 	p := e.pend.find(answer.Cookie)
-	if p == nil || p.kind != answer.Kind || p.t != nil && a.From.Addr() != p.t.Addr.Addr() {
+	// An answer over udp to a tcp probe would settle it and leave its connection open for ever.
+	if p == nil || p.kind != answer.Kind || (p.kind == TCP) != (a.Kind == TCP) || p.t != nil && a.From.Addr() != p.t.Addr.Addr() {
 		e.stats.Late++
 		return
 	}

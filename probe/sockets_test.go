@@ -1,8 +1,10 @@
 package probe_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -162,6 +164,101 @@ func TestSockets(t *testing.T) {
 		if rtts[k] <= 0 {
 			t.Errorf("%v: no round trip", k)
 		}
+	}
+}
+
+// crooked is a peer that takes the tcp probe and answers it over udp, under the right key. open counts
+// its connections that the other end has not closed.
+type crooked struct {
+	udp         net.PacketConn
+	mu          sync.Mutex
+	from        net.Addr // of the last udp probe
+	taken, open int
+}
+
+func (c *crooked) serveUDP() {
+	b := make([]byte, 2048)
+	for {
+		_, from, err := c.udp.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		c.from = from
+		c.mu.Unlock()
+	}
+}
+
+func (c *crooked) serveTCP(conn net.Conn) {
+	c.mu.Lock()
+	c.taken, c.open = c.taken+1, c.open+1
+	to := c.from
+	c.mu.Unlock()
+	defer conn.Close()
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err == nil && to != nil {
+		b := make([]byte, probe.PacketSize)
+		var p probe.Packet
+		if _, err := io.ReadFull(r.Body, b); err == nil && p.Decode(b) == nil {
+			p.Type = probe.TypeReply
+			p.Encode(b)
+			probe.NewKeys().Seal(b)
+			_, _ = c.udp.WriteTo(b, to)
+		}
+	}
+	_, _ = io.Copy(io.Discard, conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open--
+}
+
+// A peer must not be able to use up our descriptors.
+func TestSockets_a_tcp_probe_is_not_answered_over_udp(t *testing.T) {
+	e7, l := echoOn(t, 7)
+	e7.Close() // the port is free for both
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e7.Port())
+	c := &crooked{}
+	var err error
+	if c.udp, err = net.ListenPacket("udp4", at.String()); err != nil {
+		t.Fatal(err)
+	}
+	e, err := probe.NewEngine(probe.Config{Self: 1, Boot: 1, IPv4: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SetTargets([]probe.Target{{ID: 7, Addr: at}})
+	var wg sync.WaitGroup
+	wg.Go(c.serveUDP)
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { c.serveTCP(conn) })
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	wg.Go(func() { _ = e.Run(ctx) })
+	defer func() {
+		cancel()
+		l.Close()
+		c.udp.Close()
+		wg.Wait()
+	}()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c.mu.Lock()
+		taken, open := c.taken, c.open
+		c.mu.Unlock()
+		if taken >= 8 && open <= 2 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d connections are left open", open, taken)
+		}
+	}
+	if s := e.Snapshot(nil)[0].Probes[probe.TCP]; s.State == probe.OK {
+		t.Errorf("a peer that answers no connection: %+v", s)
 	}
 }
 
