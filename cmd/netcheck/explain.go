@@ -52,7 +52,7 @@ func newExplain(s *asker, o *output) *cobra.Command {
 				pairs = append(pairs, pair)
 			}
 			if o.form == formCSV {
-				return pairTable(pairs).print(o, "")
+				return pairTable(o, pairs).print(o, "")
 			}
 			trips := ""
 			if e.Node == "" {

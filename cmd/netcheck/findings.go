@@ -55,11 +55,11 @@ func printFindings(o *output, list []diagnose.Finding, nothing string) error {
 	t := &table{header: []string{"severity", "since", "ended", "kind", "cause", "where", "network", "confidence", "explains", "id", "summary", "check"}, plain: 12}
 	for i := range list {
 		f := &list[i]
-		ended := "-"
+		ended := time.Time{}
 		if f.ClosedAt != nil {
-			ended = moment(*f.ClosedAt)
+			ended = *f.ClosedAt
 		}
-		t.rows = append(t.rows, []string{string(f.Severity), moment(f.Since), ended, string(f.Kind), string(f.Cause), placeOf(f), f.Location.Network,
+		t.rows = append(t.rows, []string{string(f.Severity), o.moment(f.Since), o.moment(ended), string(f.Kind), string(f.Cause), placeOf(f), f.Location.Network,
 			strconv.FormatFloat(f.Confidence, 'f', 2, 64), strconv.Itoa(f.Explains), f.ID, clean(f.Summary), clean(f.Check)})
 	}
 	return t.print(o, nothing)

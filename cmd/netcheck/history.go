@@ -91,7 +91,7 @@ func (s *asker) history(cmd *cobra.Command, o *output, query url.Values, limit i
 		wait.now(fmt.Sprintf("reading the history, %d changes", read))
 	}
 	wait.end()
-	if err := historyTable(&all).print(o, "nothing changed"); err != nil {
+	if err := historyTable(o, &all).print(o, "nothing changed"); err != nil {
 		return err
 	}
 	note := func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }
@@ -125,14 +125,14 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-func historyTable(h *historyPage) *table {
+func historyTable(o *output, h *historyPage) *table {
 	type line struct {
 		at  time.Time
 		row []string
 	}
 	var lines []line
 	add := func(at time.Time, what, from, to, state, why string) {
-		lines = append(lines, line{at, []string{moment(at), what, from, to, state, why}})
+		lines = append(lines, line{at, []string{o.moment(at), what, from, to, state, why}})
 	}
 	for i := range h.Changes {
 		c := &h.Changes[i]

@@ -317,6 +317,30 @@ func TestCheckWaitsForASilentServerNoLongerThanItIsTold(t *testing.T) {
 	}
 }
 
+// Whoever reads csv does not know in which zone it was written, nor that an hour of the night came twice.
+func TestTimesInCSVAreThoseOfTheServer(t *testing.T) {
+	w := newWorld(t)
+	w.story(true)
+	if got := (&output{form: formCSV}).moment(epoch.In(time.FixedZone("away", 5*3600))); got != "2026-01-01T00:00:00.000Z" {
+		t.Errorf("a time elsewhere: %q", got)
+	}
+	for args, columns := range map[string][]string{"pairs --state all": {"since"}, "findings --since 1h": {"since", "ended"}, "history": {"time"}, "explain node1 node3": {"since"}, "matrix --state all": {"since"}} {
+		_, out := w.types(append(strings.Fields(args), "-o", "csv")...)
+		lines, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+		if err != nil || len(lines) < 2 {
+			t.Fatalf("%s: %v: %s", args, err, out)
+		}
+		for _, column := range columns {
+			at := slices.Index(lines[0], column)
+			for _, line := range lines[1:] {
+				if when, err := time.Parse("2006-01-02T15:04:05.000Z", line[at]); line[at] != "" && (err != nil || when.Before(epoch) || when.After(epoch.Add(time.Minute))) {
+					t.Errorf("%s: %s %q", args, column, line[at])
+				}
+			}
+		}
+	}
+}
+
 func TestTheHistoryHasNoMoreChangesThanAskedFor(t *testing.T) {
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("limit"))

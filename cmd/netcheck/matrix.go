@@ -70,7 +70,7 @@ func newPairs(s *asker, o *output) *cobra.Command {
 			if err := s.read(cmd.Context(), "/api/v1/matrix", query, &m); err != nil {
 				return err
 			}
-			return pairTable(m.Pairs).print(o, noPairs(query))
+			return pairTable(o, m.Pairs).print(o, noPairs(query))
 		},
 	}
 	o.flags(cmd)
@@ -96,12 +96,12 @@ func noPairs(query url.Values) string {
 // probeNames are the probes in the order of the API.
 var probeNames = [...]string{"udp", "mtu", "tcp", "icmp"}
 
-func pairTable(pairs []client.Pair) *table {
+func pairTable(o *output, pairs []client.Pair) *table {
 	t := &table{header: []string{"state", "from", "to", "path", "since", "udp", "mtu", "tcp", "icmp", "lost there", "lost back", "rtt ms", "family", "max bytes", "flows", "error"}, plain: 11}
 	for i := range pairs {
 		p := &pairs[i]
 		udp, mtu := p.Probes["udp"], p.Probes["mtu"]
-		row := []string{p.State, p.Source, p.Destination, p.Path, moment(p.Since)}
+		row := []string{p.State, p.Source, p.Destination, p.Path, o.moment(p.Since)}
 		for _, name := range probeNames {
 			row = append(row, p.Probes[name].State)
 		}

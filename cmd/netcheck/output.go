@@ -133,6 +133,17 @@ func moment(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
+// moment writes a time in a table; in csv, which programs read, as the server does.
+func (o *output) moment(t time.Time) string {
+	switch {
+	case o.form != formCSV:
+		return moment(t)
+	case t.IsZero():
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
 // share writes a share of loss in percent; "-" when nobody knows.
 func share(v *float64) string {
 	if v == nil {
