@@ -130,3 +130,10 @@ func BenchmarkRound5000PartitionSilent(b *testing.B) {
 	m, now := largeMatrix(b, large, func(from, to int, _ *rand.Rand) bool { return from%2 != to%2 }, func(n int) bool { return n%2 == 1 })
 	benchRounds(b, m, now)
 }
+
+// A thousand nodes are cut off, as by a bad rollout to one in five: each is a suspect of its own.
+func BenchmarkRound5000AThousandNodesCutOff(b *testing.B) {
+	cut := func(n int) bool { return n%5 == 2 }
+	m, now := largeMatrix(b, large, func(from, to int, _ *rand.Rand) bool { return cut(from) || cut(to) }, nil)
+	benchRounds(b, m, now)
+}
