@@ -91,6 +91,9 @@ func BenchmarkMatrixCSV200(b *testing.B) { benchMatrix(b, "state=all&format=csv"
 // BenchmarkMatrixText30 is the largest text with a grid.
 func BenchmarkMatrixText30(b *testing.B) { benchMatrix(b, "format=text", 30) }
 
+// BenchmarkMatrixTextAll1000 looks at all 3,998,000 paths of 1,000 nodes, of which 500 are shown.
+func BenchmarkMatrixTextAll1000(b *testing.B) { benchMatrix(b, "state=all&format=text", 1000) }
+
 func benchMatrix(b *testing.B, query string, nodes int) {
 	s, _, _ := benchServer(b, nodes, 1000)
 	h := s.Handler()

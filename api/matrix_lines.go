@@ -14,15 +14,15 @@ import (
 // textPaths lists the paths, the worst first. What an agent that does not report would say of its
 // paths is one line.
 func (m *snapshot) textPaths(w io.Writer) {
-	l := &pathLines{m: m, w: w}
+	l := &pathLines{m: m, w: w, silent: -1}
 	for _, state := range [...]probe.State{probe.Failing, probe.Degraded, probe.Unknown, probe.OK} {
 		filter := m.query.filter
 		if filter.States != 0 && filter.States&mesh.WantState(state) == 0 {
 			continue
 		}
 		filter.States = mesh.WantState(state)
-		for p := range m.view.Paths(filter) {
-			l.path(&p)
+		for ref := range m.view.Refs(filter) {
+			l.path(ref)
 		}
 		l.silence()
 	}
@@ -55,36 +55,44 @@ type pathLines struct {
 	m       *snapshot
 	w       io.Writer
 	n, more int
-	// silent is the agent whose unknown paths are being counted, dumb their number.
-	silent *mesh.AgentView
+	// silent is the number of the agent whose unknown paths are being counted, -1 for none, dumb theirs.
+	silent int
 	dumb   int
 	since  time.Time
 }
 
-func (l *pathLines) path(p *mesh.Path) {
-	if l.silent != nil && l.silent.Key == p.Source {
+func (l *pathLines) path(ref mesh.Ref) {
+	view := l.m.view
+	from, _, _ := view.Ends(ref)
+	if l.silent == from {
 		l.dumb++
 		return
 	}
 	l.silence()
-	at, ok := slices.BinarySearchFunc(l.m.agents, p.Source, func(a mesh.AgentView, k mesh.Key) int { return a.Key.Compare(k) })
-	if ok && l.m.agents[at].Report != mesh.Reporting {
-		l.silent, l.dumb, l.since = &l.m.agents[at], 1, p.Since
+	if l.m.agents[from].Report != mesh.Reporting {
+		p := view.Path(ref)
+		l.silent, l.dumb, l.since = from, 1, p.Since
 		return
 	}
+	if l.n == maxLines { // of 100 million paths those that are not shown are counted alone
+		l.more++
+		return
+	}
+	p := view.Path(ref)
 	kind := p.Kind().String()
 	if p.Family == mesh.IPv6 {
 		kind += " v6"
 	}
-	l.line(p.State, p.Source.Node+" -> "+p.Destination.Node, kind, p.Since, pathText(p))
+	l.line(p.State, p.Source.Node+" -> "+p.Destination.Node, kind, p.Since, pathText(&p))
 }
 
 // silence writes the line of an agent that does not report.
 func (l *pathLines) silence() {
-	if a := l.silent; a != nil {
+	if l.silent >= 0 {
+		a := &l.m.agents[l.silent]
 		l.line(probe.Unknown, a.Key.String(), fmt.Sprintf("%d paths", l.dumb), l.since, "nobody fresh reports them: the agent is "+a.Report.String())
 	}
-	l.silent = nil
+	l.silent = -1
 }
 
 func (l *pathLines) line(state probe.State, from, kind string, since time.Time, text string) {
