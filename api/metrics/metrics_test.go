@@ -326,6 +326,58 @@ func TestTheAgentsSeries(t *testing.T) {
 	t.Error("no histogram")
 }
 
+// apart is a cluster of n nodes of which all paths fail but those of the last one, which nobody reports.
+func apart(t testing.TB, n int) *source {
+	s := newSource(t, n)
+	registry := mesh.NewRegistry(time.Hour, time.Minute)
+	for i := 1; i <= n; i++ {
+		for network := range mesh.Network(mesh.Networks) {
+			registry.Alive(agent(i, network), epoch)
+		}
+	}
+	table, err := mesh.TableOf(registry.Roster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := path("node1/pod node2/pod")
+	for i := 1; i < n; i++ {
+		for network := range mesh.Network(mesh.Networks) {
+			r := mesh.NewRow(agent(i, network), table)
+			r.Sequence, r.Interval = 2, time.Second
+			for at := range table.Len() {
+				r.Set(at, &dead)
+			}
+			r.Seal()
+			if err := s.matrix.Put(r, "", epoch); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return s
+}
+
+func TestOfTooManyBadPathsTheOthersAreCounted(t *testing.T) {
+	c := NewServerCollector(apart(t, 60), "", 30)
+	if n := count(t, c, "netchecker_path_state"); n != maxPairs {
+		t.Errorf("%d paths have series, want %d", n, maxPairs)
+	}
+	w := httptest.NewRecorder()
+	handler(c).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if want := fmt.Sprint("netchecker_paths_without_series ", 59*2*(2*60-1)-maxPairs, "\n"); !strings.Contains(w.Body.String(), want) {
+		t.Errorf("want %s", want)
+	}
+}
+
+// BenchmarkScrapeApart1000 is a scrape of 1,000 nodes all of whose four million paths fail.
+func BenchmarkScrapeApart1000(b *testing.B) {
+	h := Server(apart(b, 1000), "v", 30)
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		b.ReportMetric(float64(w.Body.Len())/1e6, "MB")
+	}
+}
+
 // BenchmarkScrape30 is a scrape of the largest cluster with a series for every path.
 func BenchmarkScrape30(b *testing.B) {
 	h := Server(newSource(b, 30), "v", 30)
