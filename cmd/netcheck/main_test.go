@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -301,6 +303,31 @@ func TestCheckEndsWithItsVerdict(t *testing.T) {
 		if status, out := c.w.types(strings.Fields(c.args)...); status != c.status || !strings.HasPrefix(out, c.says) {
 			t.Errorf("%s: status %d, want %d: %s", c.args, status, c.status, out)
 		}
+	}
+}
+
+// When thousands of nodes fall apart the list of failing paths has gigabytes: the verdict must not wait for it.
+func TestCheckNeedsNoListOfWhatFails(t *testing.T) {
+	w := newWorld(t)
+	w.story(false)
+	server, err := url.Parse(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := httputil.NewSingleHostReverseProxy(server)
+	front := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/matrix" {
+			behind.ServeHTTP(to, r)
+			return
+		}
+		for to.Write([]byte(`{"pairs":[`)); r.Context().Err() == nil; {
+			to.Write([]byte(strings.Repeat(`{"state":"failing"},`, 1000))) // until the reader has gone
+		}
+	}))
+	defer front.Close()
+	there := &world{t: t, url: front.URL}
+	if status, out := there.types("check", "--wait", "1s"); status != 2 || !strings.HasPrefix(out, "failing: node3 does not forward") {
+		t.Errorf("status %d: %.200s", status, out)
 	}
 }
 
