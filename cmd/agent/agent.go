@@ -43,7 +43,7 @@ type Agent struct {
 	// evidence is what the node last read about itself.
 	evidence     atomic.Pointer[probe.Snapshot]
 	evidenceNews chan struct{} // length 1
-	// unheard says that no server took the last row.
+	// unheard says that no server that gossip hears took the last row.
 	unheard atomic.Bool
 
 	// These belong to the goroutine that sends rows.

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -135,7 +137,9 @@ func relayRank(node string, homes []string, peer mesh.Key, probes *[probe.Kinds]
 }
 
 // deliverRow posts the row to every server at once and takes in what they answer. What could not
-// be delivered is forgotten: the next row says everything anew.
+// be delivered is forgotten: the next row says everything anew. Once one has taken it the others have not
+// much time: for minutes gossip hears a server whose machine has died, and to wait for that one would make
+// the rows of all others overdue.
 func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
 	defer cancel()
@@ -150,6 +154,8 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 	}
 	short := a.codec.Encode(nil, row, false)
 	took := make([]bool, len(servers))
+	var first sync.Once
+	var end *time.Timer
 	var g errgroup.Group
 	g.SetLimit(4)
 	for i, at := range servers {
@@ -159,23 +165,29 @@ func (a *Agent) deliverRow(ctx context.Context, row *mesh.Row) {
 		}
 		states[at] = s
 		g.Go(func() error {
-			took[i] = a.postRow(ctx, at, s, peers, row, short)
+			if took[i] = a.postRow(ctx, at, s, peers, row, short); took[i] {
+				first.Do(func() { end = time.AfterFunc(graceFor(row.Interval), cancel) })
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // nothing returns an error
-	a.unheard.Store(!slices.Contains(took, true))
-	a.gossip.Heard(deadThatTook(a.gossip.Roster(), servers, took))
+	if end != nil {
+		end.Stop()
+	}
+	roster := a.gossip.Roster()
+	a.unheard.Store(len(thatTook(roster, mesh.Alive, servers, took)) == 0)
+	a.gossip.Heard(thatTook(roster, mesh.Dead, servers, took))
 	a.serverStates = states
 	if targets, known := watched(a.cfg.Services, servers, states); known {
 		a.watch.SetTargets(targets)
 	}
 }
 
-// deadThatTook are the names of the servers that gossip does not hear although they took the row.
-func deadThatTook(roster *mesh.Roster, servers []string, took []bool) (names []string) {
+// thatTook are the names of the servers that took the row, of those that gossip calls alive or dead.
+func thatTook(roster *mesh.Roster, life mesh.Life, servers []string, took []bool) (names []string) {
 	for _, m := range roster.Servers {
-		if i := slices.Index(servers, serverAt(m)); i >= 0 && took[i] && m.Life == mesh.Dead {
+		if i := slices.Index(servers, serverAt(m)); i >= 0 && took[i] && m.Life == life {
 			names = append(names, m.Name)
 		}
 	}

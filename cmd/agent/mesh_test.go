@@ -22,6 +22,7 @@ import (
 	"netchecker/cmd/agent"
 	"netchecker/cmd/server"
 	"netchecker/mesh"
+	"netchecker/mesh/gossip"
 	"netchecker/probe"
 )
 
@@ -152,6 +153,49 @@ func TestAMeshInOneProcessComesUpSeesAFaultAndGoesAway(t *testing.T) {
 			buf := make([]byte, 1<<20)
 			t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
 		}
+	}
+}
+
+// TestAServerThatHangsCostsTheOthersNoRows has a second server that gossip hears and that answers no request, as
+// one whose machine has just died: gossip needs minutes to see that.
+func TestAServerThatHangsCostsTheOthersNoRows(t *testing.T) {
+	hung, err := net.Listen("tcp", loopback(8).String()+":0") // the kernel takes connections, nobody else does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	keyring := filepath.Join(t.TempDir(), "keyring")
+	if err := os.WriteFile(keyring, []byte("MDEyMzQ1Njc4OWFiY2RlZg==\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at, stop := startMesh(t, nil)
+	defer stop()
+	other, err := gossip.Start(gossip.Config{Bind: netip.AddrPortFrom(loopback(8), 18096), KeyFile: keyring, Seeds: []string{loopback(11).String() + ":18096"},
+		Self: mesh.Agent{Name: "hung", Key: mesh.Key{Node: "node3"}, Role: mesh.RoleServer, IPv4: loopback(8), GossipPort: 18096,
+			ProbePort: uint16(hung.Addr().(*net.TCPAddr).Port), Boot: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	get(t, "http://"+loopback(11).String()+":18095/metrics", func(status int, body []byte) bool {
+		return status == 200 && strings.Contains(string(body), "netchecker_gossip_members 6")
+	})
+	get(t, "http://"+at+"/api/v1/matrix", func(_ int, body []byte) bool {
+		state, total, ok, _ := counts(body)
+		return state == "ok" && total == 12 && ok == 12
+	})
+	late := 0
+	for range 80 {
+		time.Sleep(100 * time.Millisecond)
+		get(t, "http://"+at+"/api/v1/matrix", func(_ int, body []byte) bool {
+			if _, _, ok, _ := counts(body); ok < 12 {
+				late++
+			}
+			return true
+		})
+	}
+	if late > 8 { // a busy machine may be late now and then
+		t.Errorf("%d of 80 looks found rows overdue", late)
 	}
 }
 

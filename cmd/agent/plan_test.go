@@ -143,7 +143,7 @@ func TestServersThatAreNoMoreTakeNobodysTime(t *testing.T) {
 	if got := serversOf(r.Roster(), endpoint, false); !slices.Equal(got, want) {
 		t.Errorf("none is heard: %q, want %q", got, want)
 	}
-	names := deadThatTook(r.Roster(), want, []bool{true, true, false, false, false})
+	names := thatTook(r.Roster(), mesh.Dead, want, []bool{true, true, false, false, false})
 	if len(names) != 1 || names[0] != "server-3" {
 		t.Errorf("the row was taken by %q, want server-3", names)
 	}

@@ -19,7 +19,13 @@ const (
 	debounce = 200 * time.Millisecond
 	// rowTimeout bounds one delivery, all ways tried. The row after it says everything anew.
 	rowTimeout = 4 * time.Second
+	// leastGrace is enough for a way round a broken one, which is known from then on, and does not yet make
+	// rows overdue that are due each second.
+	leastGrace = 700 * time.Millisecond
 )
+
+// graceFor is how long the other servers may take once one has taken a row.
+func graceFor(interval time.Duration) time.Duration { return max(leastGrace, interval/5) }
 
 // calmFor is how long after one row the next change waits at least: a fifth of the interval, but
 // half a second where rows come at least every 10 s, so that a fault among 100 nodes is told in time.
