@@ -279,11 +279,17 @@ func (a *Agent) deliverReport(ctx context.Context) {
 	defer cancel()
 	a.reports++
 	peers := a.peers(a.plan.Load())
+	var g errgroup.Group // one after the other, one that hangs would leave nothing of ctx to the next
+	g.SetLimit(4)
 	for _, at := range a.servers() {
-		if _, err := a.client.PostReport(ctx, at, peers, a.reports, body); err != nil {
-			a.log.Warn("report not delivered", "server", at, "error", err)
-		}
+		g.Go(func() error {
+			if _, err := a.client.PostReport(ctx, at, peers, a.reports, body); err != nil {
+				a.log.Warn("report not delivered", "server", at, "error", err)
+			}
+			return nil
+		})
 	}
+	_ = g.Wait() // nothing returns an error
 }
 
 // listenAddr is where the agent's TCP port is bound: everywhere, or at the advertised address.
