@@ -37,13 +37,16 @@ func (s *Server) getEvents(c echo.Context) error {
 		c.Response().Header().Set("Retry-After", "30")
 		return failf(http.StatusServiceUnavailable, "%d streams are open, no more are served: ask /api/v1/overview now and then", cap(s.streams))
 	}
-	control := http.NewResponseController(c.Response())
-	// The limit on reading a request would end the stream. See readBody about the error.
-	_ = control.SetReadDeadline(time.Time{})
 	h := c.Response().Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
+	if c.Request().Method == http.MethodHead {
+		return c.NoContent(http.StatusOK)
+	}
+	control := http.NewResponseController(c.Response())
+	// The limit on reading a request would end the stream. See readBody about the error.
+	_ = control.SetReadDeadline(time.Time{})
 	c.Response().WriteHeader(http.StatusOK)
 	return s.stream(c.Request().Context(), c.Response(), control, have)
 }

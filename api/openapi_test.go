@@ -232,7 +232,7 @@ func TestTheDescriptionIsWhole(t *testing.T) {
 	method := regexp.MustCompile(`api\.(?:\(\*Server\)\.)?(\w+)(?:-fm)?$`)
 	found := map[string]bool{}
 	for _, r := range f.server.Handler().(*echo.Echo).Routes() {
-		if r.Method == http.MethodHead || r.Path == "/*" { // as GET; the files of the page
+		if r.Method == http.MethodHead || r.Path == "/*" || strings.HasSuffix(r.Name, ".postOnly") { // as GET; the files of the page; a 405
 			continue
 		}
 		key := r.Method + " " + r.Path

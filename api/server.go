@@ -209,8 +209,10 @@ func (s *Server) Handler() http.Handler {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, h, m...)
 	}
 	e.POST("/api/v1/agents/:name", s.postReport)
-	e.POST("/api/v1/agents/:name/row", s.postRow)
-	e.POST("/api/v1/agents/:name/enrol", s.postEnrol)
+	for path, h := range map[string]echo.HandlerFunc{"/api/v1/agents/:name/row": s.postRow, "/api/v1/agents/:name/enrol": s.postEnrol} {
+		e.POST(path, h)
+		read(path, postOnly)
+	}
 	read("/api/v1/agents/:name", s.getReport)
 	read("/api/v1/agents/", s.getReports, large(s.answers))
 	read("/api/v1/agents", s.getReports, large(s.answers))
@@ -219,7 +221,7 @@ func (s *Server) Handler() http.Handler {
 	read("/api/v1/matrix", s.getMatrix, large(s.answers))
 	read("/api/v1/findings", s.getFindings)
 	read("/api/v1/overview", s.getOverview)
-	e.GET("/api/v1/events", s.getEvents)
+	read("/api/v1/events", s.getEvents)
 	read("/api/v1/latency", s.getLatency, large(s.answers))
 	read("/api/v1/latency/history", s.getTrips, large(s.answers))
 	read("/api/v1/", s.index)
@@ -242,6 +244,12 @@ func (s *Server) Handler() http.Handler {
 		}
 	}
 	return e
+}
+
+// postOnly answers whoever reads what can only be posted: the page, which stands at every other path, does not know it.
+func postOnly(c echo.Context) error {
+	c.Response().Header().Set("Allow", http.MethodPost)
+	return echo.ErrMethodNotAllowed
 }
 
 // View returns the matrix as it stands now.

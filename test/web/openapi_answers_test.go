@@ -254,7 +254,8 @@ func TestUnknownPathsAndMethodsAreErrorsAsDescribed(t *testing.T) {
 	for _, c := range []struct {
 		method, path string
 		want         int
-	}{{http.MethodGet, "api/v1/matrices", 404}, {http.MethodGet, "nothing", 404}, {http.MethodPost, "api/v1/matrix", 405}, {http.MethodDelete, "api/v1/agents/a", 405}} {
+	}{{http.MethodGet, "api/v1/matrices", 404}, {http.MethodGet, "nothing", 404}, {http.MethodPost, "api/v1/matrix", 405}, {http.MethodDelete, "api/v1/agents/a", 405},
+		{http.MethodGet, "api/v1/agents/a/row", 405}, {http.MethodGet, "api/v1/agents/a/enrol", 405}} {
 		ask, err := http.NewRequest(c.method, s.url+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -269,6 +270,14 @@ func TestUnknownPathsAndMethodsAreErrorsAsDescribed(t *testing.T) {
 		if err != nil || r.StatusCode != c.want || answer.Error == "" || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %s: %d %v %+v %v, want %d", c.method, c.path, r.StatusCode, r.Header, answer, err, c.want)
 		}
+	}
+	r, err := http.Head(s.url + "api/v1/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != 200 || r.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD api/v1/events: %d %v", r.StatusCode, r.Header)
 	}
 }
 
