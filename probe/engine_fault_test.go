@@ -38,6 +38,58 @@ func TestEngine_finds_a_dead_node_fast_and_its_recovery(t *testing.T) {
 	}
 }
 
+// exhausted is a transport that, while on, has no descriptor left for a connection.
+type exhausted struct {
+	*echotest.Port
+	on bool
+}
+
+func (x *exhausted) Send(out *probe.Outgoing) error {
+	if x.on && out.Kind == probe.TCP {
+		return probe.ErrNotSent
+	}
+	return x.Port.Send(out)
+}
+
+// A connection that cannot be opened for want of descriptors must not keep other paths from being confirmed.
+func TestEngine_what_cannot_be_sent_holds_up_nothing_else(t *testing.T) {
+	clock := echotest.NewClock()
+	net := echotest.New(clock.Now)
+	x := &exhausted{Port: net.Port(address(0).Addr())}
+	e, err := probe.NewEngine(probe.Config{Self: 1, Boot: 1, Transport: x, Clock: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var targets []probe.Target
+	for i := 1; i <= 20; i++ {
+		targets = append(targets, probe.Target{ID: identity(i), Addr: address(i), Bytes: 1500})
+		net.Attach(address(i), echo.NewResponder(echo.Config{Self: identity(i), Clock: clock.Now}))
+	}
+	e.SetTargets(targets)
+	dead := 0
+	net.Rule(func(p echotest.Packet) echotest.Verdict {
+		return drop(p.Kind == probe.TCP && host(p.To) <= 10 || dead != 0 && host(p.To) == dead)
+	})
+	run := func(d time.Duration) {
+		for end := clock.Now().Mono + d; clock.Now().Mono < end; clock.Advance(probe.Tick) {
+			e.Step()
+		}
+	}
+	run(30 * time.Second)
+	x.on = true
+	run(10 * time.Second)
+	for dead = 11; dead <= 20; dead++ {
+		run(3 * time.Second)
+		if s := e.Snapshot(nil)[dead-1].Probes[probe.UDP]; s.State != probe.Failing {
+			t.Errorf("three seconds after node %d died: %+v", dead, s)
+		}
+	}
+	if s := e.Stats(); s.Unsent == 0 {
+		t.Errorf("everything could be sent: %+v", s)
+	}
+}
+
 func TestEngine_single_loss_does_not_degrade(t *testing.T) {
 	m := healthy(t, 2)
 	lost := false

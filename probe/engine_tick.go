@@ -70,6 +70,9 @@ func (e *Engine) sendRound(k Kind) {
 // thousands are listed, and the budget serves a few hundred a second.
 const confirmLook = 512
 
+// unsentGap is how long a course is not confirmed after the kernel had nothing left to send its probe with.
+const unsentGap = time.Second
+
 // confirm sends at most quota confirmations, going on where the last call stopped: all who are in doubt share alike.
 func (e *Engine) confirm(quota int) {
 	for n := min(len(e.hot), confirmLook); n > 0 && quota > 0; n-- {
@@ -86,7 +89,10 @@ func (e *Engine) confirm(quota int) {
 		case !h.t.worth(h.k):
 			c.next = e.now.Mono + Tick
 		case !e.send(h.t, h.k, 0):
-			return
+			if c.next <= e.now.Mono { // the budget is spent
+				return
+			}
+			quota-- // only this one cannot leave; those after it must not wait for it
 		default:
 			quota--
 			c.burst = min(c.burst+1, burstMixed)
@@ -168,6 +174,7 @@ func (e *Engine) send(t *target, k Kind, searchSize uint16) bool {
 	}
 	if errors.Is(err, ErrNotSent) {
 		e.stats.Unsent++
+		c.next = e.now.Mono + unsentGap
 		return false
 	}
 	c.wire++
