@@ -164,8 +164,8 @@ func (p *prometheus) says(t *testing.T, expr string, want float64) {
 	t.Errorf("%s: %v, %v, want %v", expr, got, err, want)
 }
 
-// TestEveryPanelShowsData runs what the dashboards ask, while the overlay of a node is broken, against
-// Prometheus as shipped: once in a small cluster, and once as in one that is too big for a series
+// TestEveryPanelShowsData runs what the dashboards ask, while the overlay of a node is broken and the way to its
+// host is lossy, against Prometheus as shipped: once in a small cluster, and once as in one that is too big for a series
 // for every path, where server and agents tell only of what is bad.
 func TestEveryPanelShowsData(t *testing.T) {
 	const victim = 2
@@ -178,6 +178,9 @@ func TestEveryPanelShowsData(t *testing.T) {
 		p.says(t, `sum(netchecker_paths{state="ok"})`, float64(paths4N(4)))
 	}
 	if _, err := c.Lab.Inject(t.Context(), "fw-8472-in", victim); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Lab.Inject(t.Context(), "loss", 1, victim); err != nil { // what fails has no round trip, what is lossy has
 		t.Fatal(err)
 	}
 	all := boards(t)
