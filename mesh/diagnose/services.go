@@ -85,7 +85,7 @@ func onNodes(nodes []string) string {
 // collect gathers what agents say of each service, without the nodes for which a finding of the
 // network explains it already.
 func (r *round) collect(cut *cutNodes) []*service {
-	homes := r.homesOf(cut)
+	homes := r.endsOf(cut)
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
 	starved, most := r.starved()
@@ -143,12 +143,12 @@ func (r *round) starved() (nodes map[string]bool, most bool) {
 	return nodes, 3*doubting > reporting
 }
 
-// homesOf are the nodes on which each component has endpoints, as far as addresses tell; nothing while
+// endsOf are the nodes on which each component has endpoints, as far as addresses tell; nothing while
 // nobody is cut off.
-func (r *round) homesOf(cut *cutNodes) map[string][]string {
-	homes := map[string][]string{}
+func (r *round) endsOf(cut *cutNodes) map[string]ends {
+	all := map[string]ends{}
 	if cut.none() {
-		return homes
+		return all
 	}
 	asked := map[string]bool{}
 	for i := range r.View.Len() {
@@ -162,12 +162,21 @@ func (r *round) homesOf(cut *cutNodes) map[string][]string {
 				continue
 			}
 			asked[s.Address] = true
-			if node, name := cut.home(s.Address), component(s); node != "" && !slices.Contains(homes[name], node) {
-				homes[name] = append(homes[name], node)
+			name := component(s)
+			e, known := all[name]
+			e.hidden = (e.hidden || !known) && isVirtual(s)
+			if node := cut.home(s.Address); node != "" && !slices.Contains(e.homes, node) {
+				e.homes = append(e.homes, node)
 			}
+			all[name] = e
 		}
 	}
-	return homes
+	return all
+}
+
+// isVirtual reports whether a target is a Service address, which every node translates itself.
+func isVirtual(s *probe.Service) bool {
+	return hasToken(s.Name, "vip", "clusterip", "service", "svc", "nodeport")
 }
 
 func isDNS(s *probe.Service) bool {

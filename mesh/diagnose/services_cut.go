@@ -14,6 +14,7 @@ import (
 type cutNodes struct {
 	view  *mesh.View
 	nodes map[string]time.Time
+	began map[string]time.Time    // of nodes
 	pairs map[[2]string]time.Time // in order of name
 	all   time.Time
 	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
@@ -30,7 +31,7 @@ var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayB
 	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, ProtocolBlocked, Unexplained, MTUBlackhole, HighLatency}
 
 func (r *round) cutOff() *cutNodes {
-	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}, pairs: map[[2]string]time.Time{}}
+	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}, began: map[string]time.Time{}, pairs: map[[2]string]time.Time{}}
 	mark := func(f *Finding, until time.Time) {
 		if f.Severity == Info || f.Cause == AgentPortBlocked || !slices.Contains(consequences, f.Kind) {
 			return
@@ -47,6 +48,9 @@ func (r *round) cutOff() *cutNodes {
 		for _, n := range f.Location.Nodes {
 			if until.After(cut.nodes[n]) {
 				cut.nodes[n] = until
+			}
+			if at := cut.began[n]; at.IsZero() || f.Since.Before(at) {
+				cut.began[n] = f.Since
 			}
 		}
 	}
@@ -69,13 +73,32 @@ func (r *round) cutOff() *cutNodes {
 // none reports whether nobody is cut off.
 func (c *cutNodes) none() bool { return len(c.nodes)+len(c.pairs) == 0 && c.all.IsZero() }
 
-// explains reports whether a service that began to fail for a node, and has endpoints on homes, does so
-// since one of them is cut off, or the two from each other.
-func (c *cutNodes) explains(node string, homes []string, began time.Time) bool {
+// ends are where the endpoints of a service live.
+type ends struct {
+	homes []string
+	// hidden says that nothing tells: only its Service addresses are known.
+	hidden bool
+}
+
+// atOnce is how long after a node was cut off those who depend on what lives there notice it at the latest.
+// The beginning of either is known to some seconds.
+const atOnce = 15 * time.Second
+
+// explains reports whether a service that began to fail for a node does so since one of the nodes on which
+// it has endpoints is cut off, or the two from each other. Where nobody knows where they live, a node that
+// was cut off in the same moments may have them.
+func (c *cutNodes) explains(node string, at ends, began time.Time) bool {
 	if began.Before(c.all) || began.Before(c.nodes[node]) {
 		return true
 	}
-	return slices.ContainsFunc(homes, func(home string) bool {
+	if at.hidden {
+		for home, since := range c.began {
+			if began.Before(c.nodes[home]) && began.Sub(since).Abs() <= atOnce {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(at.homes, func(home string) bool {
 		return began.Before(c.nodes[home]) || began.Before(c.pairs[[2]string{min(node, home), max(node, home)}])
 	})
 }

@@ -64,3 +64,41 @@ func TestWhatIsAwaitedForLongIsNotSaidSoon(t *testing.T) {
 		w.onlyEver()
 	}
 }
+
+// Nothing tells where the endpoints behind a Service address live. A node is cut off, and from the same
+// moment on the service fails from all others: they most likely live there. What fails later, or what fails
+// while a node has long been cut off, is a matter of its own.
+func TestWhereEndpointsAreHiddenANodeCutOffMayHaveThem(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		later time.Duration
+		at    int // where the service fails, -1 for all but the node that is cut off
+		said  bool
+	}{{"at once", 0, -1, false}, {"at once, from one node", 0, 4, false}, {"later", 40 * time.Second, 4, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			const home = 1
+			w := newWorld(t, 6, nil)
+			w.services, w.vipsOnly = true, true
+			w.start()
+			broken := w.now.Add(c.later)
+			w.inject(fault{
+				path: func(from, to place) (effect, bool) {
+					return dies(true, true), touches(from, to, home) && kindIs(from, to, pp, hp)
+				},
+				service: func(at place, s *probe.Service) {
+					if age := w.now.Sub(broken) - detect; age >= 0 && at.node != home && (c.at < 0 || at.node == c.at) && isDNS(s) {
+						fails(s, probe.CodeTimeout, "no answer in time")
+						s.Age = age
+					}
+				}})
+			found := w.run(c.later + 20*time.Second)
+			said := false
+			for _, f := range found {
+				said = said || f.Kind == DNSFailing
+			}
+			if said != c.said || !c.said && len(found) != 1 {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+}

@@ -25,13 +25,13 @@ type serviceView struct {
 func newServiceView(s *probe.Service) *serviceView {
 	name := s.Name
 	return &serviceView{target: name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
-		virtual: hasToken(name, "vip", "clusterip", "service", "svc", "nodeport")}
+		virtual: isVirtual(s)}
 }
 
-func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, homes []string) {
+func (v *serviceView) add(r *round, i int, s *probe.Service, cut *cutNodes, at ends) {
 	answers := s.State == probe.OK || s.State == probe.Degraded && (s.Code == probe.CodeSlow || s.Code == probe.CodeLoss)
-	_, at := r.View.Reported(i)
-	if began := at.Add(-s.Age); s.State == probe.Unknown || !answers && cut.explains(r.View.Agent(i).Node, homes, began) {
+	_, told := r.View.Reported(i)
+	if began := told.Add(-s.Age); s.State == probe.Unknown || !answers && cut.explains(r.View.Agent(i).Node, at, began) {
 		return
 	}
 	v.agents = append(v.agents, i)
