@@ -41,8 +41,10 @@ func (r *round) explain(p *picture, d *reading) {
 		}
 	}
 	if d.cause == HostFirewallDrop && d.eliminated {
+		// Only the node knows whether it rejects, and a reading of which the trouble is a small part shows
+		// no rate.
 		s, at := b.snapshot(d.node, mesh.Host)
-		d.unsure = d.unsure || s != nil && !at.After(b.began.Add(time.Second)) // only the node knows whether it rejects
+		d.unsure = d.unsure || s != nil && at.Sub(b.began) <= max(time.Second, s.Interval/4)
 	}
 }
 

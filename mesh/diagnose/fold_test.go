@@ -163,32 +163,42 @@ func TestFewWitnessesBlameNobodyElse(t *testing.T) {
 	}
 }
 
-// Whether a firewall drops or rejects is told by the node itself, a little later than its paths fail.
+// Whether a firewall drops or rejects is told by the node itself, a little later than its paths fail, or soon,
+// but in numbers that are mostly of the time before.
 func TestAFirewallThatRejectsIsNotSaidToDropBeforeItsNodeTells(t *testing.T) {
 	const k = 3
-	w := newWorld(t, 8, nil)
-	w.evidence = true
-	w.start()
-	w.tells = func(at place) bool { return at.node != k || w.now.Sub(w.since) > detect+3*time.Second }
-	w.inject(fault{
-		path: func(from, to place) (effect, bool) {
-			if kindIs(from, to, hh, ph) {
-				return effect{fails: onlyTCP, lossy: 0.2, forth: true}, to == place{k, mesh.Host}
+	for name, late := range map[string]bool{"late": true, "diluted": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 8, nil)
+			w.evidence = true
+			w.start()
+			w.tells = func(at place) bool { return !late || at.node != k || w.now.Sub(w.since) > detect+3*time.Second }
+			w.inject(fault{
+				path: func(from, to place) (effect, bool) {
+					if kindIs(from, to, hh, ph) {
+						return effect{fails: onlyTCP, lossy: 0.2, forth: true}, to == place{k, mesh.Host}
+					}
+					return dies(true, false), touches(from, to, k)
+				},
+				evidence: func(at place, s *probe.Snapshot) {
+					switch {
+					case at != (place{k, mesh.Host}):
+					case late:
+						grow(s, probe.ICMPOutDestUnreachs, 60)
+					default:
+						s.Interval = 40 * time.Second
+						grow(s, probe.ICMPOutDestUnreachs, uint64(8*w.now.Sub(w.since)/time.Second))
+					}
+				}})
+			for _, wrong := range w.check(w.run(14*time.Second), truth{kind: PortBlocked, cause: HostFirewallReject, nodes: []int{k}}) {
+				t.Error(wrong)
 			}
-			return dies(true, false), touches(from, to, k)
-		},
-		evidence: func(at place, s *probe.Snapshot) {
-			if at == (place{k, mesh.Host}) {
-				grow(s, probe.ICMPOutDestUnreachs, 60)
+			for _, f := range w.seen {
+				if f.Cause == HostFirewallDrop {
+					t.Errorf("said for a while: %s", f.Summary)
+				}
 			}
-		}})
-	for _, wrong := range w.check(w.run(14*time.Second), truth{kind: PortBlocked, cause: HostFirewallReject, nodes: []int{k}}) {
-		t.Error(wrong)
-	}
-	for _, f := range w.seen {
-		if f.Cause == HostFirewallDrop {
-			t.Errorf("said for a while: %s", f.Summary)
-		}
+		})
 	}
 }
 
