@@ -38,7 +38,7 @@ func (m *snapshot) writeCSV(out io.Writer) error {
 }
 
 func csvLine(to []string, p *mesh.Path) []string {
-	to = append(to, p.Source.Node, p.Destination.Node, p.Kind().String(), p.Family.String(), p.State.String(), csvTime(p.Since))
+	to = append(to, p.Source.Node, p.Destination.Node, p.Kind().String(), p.Family.String(), p.State.String(), CSVTime(p.Since))
 	for k := range p.Probes {
 		s := &p.Probes[k]
 		rtt := ""
@@ -57,7 +57,8 @@ func csvLine(to []string, p *mesh.Path) []string {
 	return append(to, most, flows)
 }
 
-func csvTime(t time.Time) string {
+// CSVTime is a time in csv, of the server and of netcheck: RFC 3339 in UTC with milliseconds, empty for none.
+func CSVTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}

@@ -208,11 +208,13 @@ func (s *Server) Handler() http.Handler {
 	read := func(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, h, m...)
 	}
-	e.POST("/api/v1/agents/:name", s.postReport)
-	for path, h := range map[string]echo.HandlerFunc{"/api/v1/agents/:name/row": s.postRow, "/api/v1/agents/:name/enrol": s.postEnrol} {
+	post := func(path string, h echo.HandlerFunc) {
 		e.POST(path, h)
 		read(path, postOnly)
 	}
+	e.POST("/api/v1/agents/:name", s.postReport)
+	post("/api/v1/agents/:name/row", s.postRow)
+	post("/api/v1/agents/:name/enrol", s.postEnrol)
 	read("/api/v1/agents/:name", s.getReport)
 	read("/api/v1/agents/", s.getReports, large(s.answers))
 	read("/api/v1/agents", s.getReports, large(s.answers))

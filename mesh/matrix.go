@@ -132,15 +132,7 @@ func (m *Matrix) SetRoster(roster *Roster, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.roster, m.layout = roster, nil
-	kept := 0
-	for i, key := range m.sources {
-		if _, expected := roster.Find(key); expected || !m.entries[i].stale(now) && !m.entries[i].row.Leaving {
-			m.sources[kept], m.entries[kept] = key, m.entries[i]
-			kept++
-		}
-	}
-	clear(m.entries[kept:])
-	m.sources, m.entries = m.sources[:kept], m.entries[:kept]
+	m.retain(func(e *entry) bool { return !e.stale(now) && !e.row.Leaving })
 }
 
 // Forget drops the rows that came before a moment, but for those of agents in the roster: where there is
@@ -148,13 +140,18 @@ func (m *Matrix) SetRoster(roster *Roster, now time.Time) {
 func (m *Matrix) Forget(before time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.retain(func(e *entry) bool { return !e.received.Before(before) })
+}
+
+// retain drops the rows of agents that are not in the roster, but for those that keep wants.
+func (m *Matrix) retain(keep func(*entry) bool) {
 	kept := 0
 	for i, key := range m.sources {
 		expected := false
 		if m.roster != nil {
 			_, expected = m.roster.Find(key)
 		}
-		if expected || !m.entries[i].received.Before(before) {
+		if expected || keep(m.entries[i]) {
 			m.sources[kept], m.entries[kept] = key, m.entries[i]
 			kept++
 		}

@@ -369,18 +369,13 @@ func TestOfTooManyBadPathsTheOthersAreCounted(t *testing.T) {
 }
 
 // BenchmarkScrapeApart1000 is a scrape of 1,000 nodes all of whose four million paths fail.
-func BenchmarkScrapeApart1000(b *testing.B) {
-	h := Server(apart(b, 1000), "v", 30)
-	for b.Loop() {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-		b.ReportMetric(float64(w.Body.Len())/1e6, "MB")
-	}
-}
+func BenchmarkScrapeApart1000(b *testing.B) { benchScrape(b, apart(b, 1000)) }
 
 // BenchmarkScrape30 is a scrape of the largest cluster with a series for every path.
-func BenchmarkScrape30(b *testing.B) {
-	h := Server(newSource(b, 30), "v", 30)
+func BenchmarkScrape30(b *testing.B) { benchScrape(b, newSource(b, 30)) }
+
+func benchScrape(b *testing.B, s Source) {
+	h := Server(s, "v", 30)
 	for b.Loop() {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -29,12 +29,12 @@ var (
 const maxPairs = 10_000
 
 // collectPairs makes the series of every path, or of those that are not ok.
-func collectPairs(ch chan<- prometheus.Metric, view *mesh.View, all bool) {
+func collectPairs(ch chan<- prometheus.Metric, view *mesh.View, counts *[mesh.PathKinds]mesh.Counts, all bool) {
 	filter, n, bad := mesh.Filter{}, 0, 0
 	if !all {
 		filter.States = mesh.WantState(probe.Degraded) | mesh.WantState(probe.Failing)
-		for _, c := range view.Counts() {
-			bad += c.ByState[probe.Degraded] + c.ByState[probe.Failing]
+		for k := range counts {
+			bad += counts[k].ByState[probe.Degraded] + counts[k].ByState[probe.Failing]
 		}
 	}
 	for p := range view.Paths(filter) {

@@ -113,11 +113,12 @@ func (c *ServerCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ch, historyUp, truth(c.source.HistoryErr() == nil))
 	collectOriginal(ch, series)
 	view := c.source.View()
-	collectCounts(ch, view)
+	counts := view.Counts()
+	collectCounts(ch, &counts)
 	known := view.Agents()
 	collectAgents(ch, known)
 	collectNodes(ch, view, known)
-	collectPairs(ch, view, countNodes(known) <= c.pairNodes)
+	collectPairs(ch, view, &counts, countNodes(known) <= c.pairNodes)
 	collectFindings(ch, c.source.Findings())
 	gauge(ch, conflicts, float64(len(c.source.Conflicts())))
 	collectIntake(ch, c.source.Rows(), rowsAccepted, rowsRelayed, rowsBytes, rowsRefused)
@@ -140,9 +141,9 @@ func truth(v bool) float64 {
 	return 0
 }
 
-func collectCounts(ch chan<- prometheus.Metric, view *mesh.View) {
-	for k, counts := range view.Counts() {
-		for state, n := range counts.ByState {
+func collectCounts(ch chan<- prometheus.Metric, all *[mesh.PathKinds]mesh.Counts) {
+	for k := range all {
+		for state, n := range all[k].ByState {
 			gauge(ch, paths, float64(n), mesh.PathKind(k).String(), probe.State(state).String())
 		}
 	}

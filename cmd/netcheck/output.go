@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"netchecker/api"
 	"netchecker/cmd/cli"
 )
 
@@ -135,13 +136,10 @@ func moment(t time.Time) string {
 
 // moment writes a time in a table; in csv, which programs read, as the server does.
 func (o *output) moment(t time.Time) string {
-	switch {
-	case o.form != formCSV:
-		return moment(t)
-	case t.IsZero():
-		return ""
+	if o.form == formCSV {
+		return api.CSVTime(t)
 	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return moment(t)
 }
 
 // share writes a share of loss in percent; "-" when nobody knows.

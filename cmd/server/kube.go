@@ -165,15 +165,14 @@ func (k *kubernetes) tell(s *Server, face *api.Server, book *goneBook) {
 			facts[name] = diagnose.NodeFacts{Gone: true}
 		}
 		face.SetZones(zones)
-		again := book.late(s.roster(), now)
-		face.NodesGone(append(again, gone...)...)
-		face.NodeBack(back...)
-		face.NodeBack(past...) // agents that start are told of it no longer
+		told := append(book.late(s.roster(), now), gone...)
+		face.NodesGone(told...)
+		face.NodeBack(slices.Concat(back, past)...) // of what is past agents that start are told no longer
 		if len(gone)+len(back) > 0 {
 			s.log.Info("nodes of Kubernetes", "gone", gone[:min(len(gone), 10)], "back", back[:min(len(back), 10)])
 		}
 		if s.gossip != nil {
-			s.gossip.Gone(append(again, gone...))
+			s.gossip.Gone(told)
 			s.gossip.Back(back)
 		}
 		k.zones.Store(&zones)

@@ -85,7 +85,7 @@ func onNodes(nodes []string) string {
 // collect gathers what agents say of each service, without the nodes for which a finding of the
 // network explains it already.
 func (r *round) collect(cut *cutNodes) []*service {
-	homes := r.endsOf(cut)
+	where := r.endsOf(cut)
 	byName := map[string]*service{}
 	views := map[string]*serviceView{}
 	starved, most := r.starved()
@@ -111,7 +111,7 @@ func (r *round) collect(cut *cutNodes) []*service {
 				}
 				byName[name].views = append(byName[name].views, v)
 			}
-			v.add(r, i, s, cut, homes[component(s)])
+			v.add(r, i, s, cut, where[component(s)])
 		}
 	}
 	var list []*service

@@ -13,13 +13,15 @@ import (
 // before the time given: what begins after the finding's paths are well again is another matter.
 type cutNodes struct {
 	view  *mesh.View
-	nodes map[string]time.Time
-	began map[string]time.Time    // of nodes
+	nodes map[string]cutSpan
 	pairs map[[2]string]time.Time // in order of name
 	all   time.Time
 	// pods are the addresses of pod agents by node, to tell where an endpoint lives.
 	pods []podPlace
 }
+
+// cutSpan is since when a node is cut off, and until when that explains what begins to fail.
+type cutSpan struct{ since, until time.Time }
 
 type podPlace struct {
 	addr netip.Addr
@@ -31,7 +33,7 @@ var consequences = []Kind{NodeDown, NodeUnreachable, NodeRoutingBroken, OverlayB
 	PodIngressBlocked, PairBroken, OneWay, Partition, AddressConflict, FlowBlackhole, PartialLoss, PortBlocked, ProtocolBlocked, Unexplained, MTUBlackhole, HighLatency}
 
 func (r *round) cutOff() *cutNodes {
-	cut := &cutNodes{view: r.View, nodes: map[string]time.Time{}, began: map[string]time.Time{}, pairs: map[[2]string]time.Time{}}
+	cut := &cutNodes{view: r.View, nodes: map[string]cutSpan{}, pairs: map[[2]string]time.Time{}}
 	mark := func(f *Finding, until time.Time) {
 		if f.Severity == Info || f.Cause == AgentPortBlocked || !slices.Contains(consequences, f.Kind) {
 			return
@@ -46,12 +48,14 @@ func (r *round) cutOff() *cutNodes {
 			return
 		}
 		for _, n := range f.Location.Nodes {
-			if until.After(cut.nodes[n]) {
-				cut.nodes[n] = until
+			at, known := cut.nodes[n]
+			if until.After(at.until) {
+				at.until = until
 			}
-			if at := cut.began[n]; at.IsZero() || f.Since.Before(at) {
-				cut.began[n] = f.Since
+			if !known || f.Since.Before(at.since) {
+				at.since = f.Since
 			}
+			cut.nodes[n] = at
 		}
 	}
 	for i := range r.found {
@@ -88,18 +92,18 @@ const atOnce = 15 * time.Second
 // it has endpoints is cut off, or the two from each other. Where nobody knows where they live, a node that
 // was cut off in the same moments may have them.
 func (c *cutNodes) explains(node string, at ends, began time.Time) bool {
-	if began.Before(c.all) || began.Before(c.nodes[node]) {
+	if began.Before(c.all) || began.Before(c.nodes[node].until) {
 		return true
 	}
 	if at.hidden {
-		for home, since := range c.began {
-			if began.Before(c.nodes[home]) && began.Sub(since).Abs() <= atOnce {
+		for _, home := range c.nodes {
+			if began.Before(home.until) && began.Sub(home.since).Abs() <= atOnce {
 				return true
 			}
 		}
 	}
 	return slices.ContainsFunc(at.homes, func(home string) bool {
-		return began.Before(c.nodes[home]) || began.Before(c.pairs[[2]string{min(node, home), max(node, home)}])
+		return began.Before(c.nodes[home].until) || began.Before(c.pairs[[2]string{min(node, home), max(node, home)}])
 	})
 }
 

@@ -23,8 +23,7 @@ type serviceView struct {
 }
 
 func newServiceView(s *probe.Service) *serviceView {
-	name := s.Name
-	return &serviceView{target: name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
+	return &serviceView{target: s.Name, address: s.Address, tcp: s.Kind == probe.ServiceDNSTCP, details: map[string]int{},
 		virtual: isVirtual(s)}
 }
 
