@@ -38,13 +38,13 @@ func (s *Server) frame() *frame {
 	defer o.mu.Unlock()
 	now := s.now()
 	if f := o.latest; f != nil {
-		if age := now.Sub(f.at); age >= 0 && age < frameEvery || time.Now().Before(o.rest) {
+		if age := now.Sub(f.at); age >= 0 && age < frameEvery || now.Before(o.rest) {
 			return f
 		}
 	}
-	began := time.Now()
 	o.latest = drawFrame(s.cfg.Matrix.View(now), s.Findings(), o.latest)
-	o.rest = time.Now().Add(min(frameRest*time.Since(began), 10*time.Second))
+	drawn := s.now()
+	o.rest = drawn.Add(min(frameRest*drawn.Sub(now), 10*time.Second))
 	return o.latest
 }
 
