@@ -38,7 +38,7 @@ func collectPairs(ch chan<- prometheus.Metric, view *mesh.View, counts *[mesh.Pa
 		}
 	}
 	for p := range view.Paths(filter) {
-		if n++; n > maxPairs && !all { // looking at all 100 million of 5,000 nodes takes a minute
+		if n++; n > maxPairs && !all { // to make all paths of a big cluster only to count them takes far longer than a scrape may
 			break
 		}
 		source, destination, kind := p.Source.Node, p.Destination.Node, p.Kind()

@@ -92,7 +92,7 @@ func (s *asker) await(ctx context.Context, patience time.Duration, nodes int) (v
 }
 
 // judge asks once. It asks for the overview, which has all it wants in a few bytes: a matrix that lists the
-// failing paths grows to a gigabyte in a large cluster that falls apart, and would not come in time.
+// failing paths grows with them, and would not come in time when a large cluster falls apart.
 func (s *asker) judge(ctx context.Context, nodes int) (verdict, string) {
 	var m struct {
 		State    string
